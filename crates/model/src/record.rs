@@ -1,0 +1,409 @@
+//! The nouns that are kept.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use crate::text_enum::text_enum;
+use crate::{
+    AgentName, AgentSessionId, ChatId, ContentPart, DecidedBy, HunkId, InteractionId, InteractionOutcome, MessageId,
+    PendingId, ProjectId, Question, Seq, SessionId, StepUsage, TaskId, ToolCallSnapshot, TurnId, TurnOutcome,
+    WorktreeId,
+};
+
+/// A git repository on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Project {
+    /// Its id.
+    pub id: ProjectId,
+    /// What to call it.
+    pub name: String,
+    /// The root of its checkout, absolute and without symlinks.
+    pub path: PathBuf,
+    /// When it was added.
+    pub created_at: Timestamp,
+}
+
+/// A piece of work on one project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Its id.
+    pub id: SessionId,
+    /// The project it works on.
+    pub project_id: ProjectId,
+    /// What to call it.
+    pub title: String,
+    /// When it began.
+    pub created_at: Timestamp,
+}
+
+/// One tab of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chat {
+    /// Its id.
+    pub id: ChatId,
+    /// The session it belongs to.
+    pub session_id: SessionId,
+    /// What to call it.
+    pub title: String,
+    /// When it was opened.
+    pub created_at: Timestamp,
+}
+
+/// A git worktree that one session or one task owns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Worktree {
+    /// Its id.
+    pub id: WorktreeId,
+    /// The project it was made from.
+    pub project_id: ProjectId,
+    /// The session that owns it, or none if it is a single task's.
+    pub session_id: Option<SessionId>,
+    /// The task that owns it, or none if it is a session's.
+    pub task_id: Option<TaskId>,
+    /// Where it is.
+    pub path: PathBuf,
+    /// The project's commit that it was made from, in hexadecimal.
+    pub base_commit: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+text_enum! {
+    /// How far a task has come.
+    pub enum TaskState ("task state") {
+        /// Waiting its turn.
+        Queued = "queued",
+        /// An agent works on it.
+        Running = "running",
+        /// Ended well.
+        Completed = "completed",
+        /// Ended badly.
+        Failed = "failed",
+        /// Stopped.
+        Cancelled = "cancelled",
+    }
+}
+
+impl TaskState {
+    /// Whether the task has ended.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+    }
+}
+
+text_enum! {
+    /// How a task was run.
+    pub enum ExecutionPath ("execution path") {
+        /// By BooCoder itself.
+        Native = "native",
+        /// By a fresh ACP agent of its own.
+        Acp = "acp",
+        /// By the chat's warm ACP agent.
+        AcpWarm = "acp_warm",
+        /// By the warm opencode server.
+        Opencode = "opencode",
+        /// By a plain process under a terminal.
+        Pty = "pty",
+    }
+}
+
+text_enum! {
+    /// Who answers an agent's permission requests.
+    #[derive(Default)]
+    pub enum Approval ("approval") {
+        /// A human.
+        #[default]
+        Ask = "ask",
+        /// Nobody is asked: what can be allowed once is allowed. An explicit choice, recorded with the task.
+        Auto = "auto",
+    }
+}
+
+/// One unit of work for one agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// Its id.
+    pub id: TaskId,
+    /// The project it works on.
+    pub project_id: ProjectId,
+    /// The session it came from, if any.
+    pub session_id: Option<SessionId>,
+    /// The chat it came from, if any.
+    pub chat_id: Option<ChatId>,
+    /// The agent that does it.
+    pub agent: AgentName,
+    /// What it is asked to do.
+    pub input: Vec<ContentPart>,
+    /// The model to use, or the agent's own choice.
+    pub model: Option<String>,
+    /// The mode to use, or the agent's own choice.
+    pub mode_id: Option<String>,
+    /// How hard to think, or the agent's own choice.
+    pub thinking_option_id: Option<String>,
+    /// Who answers permission requests.
+    pub approval: Approval,
+    /// How far it has come.
+    pub state: TaskState,
+    /// How it was run, once it was.
+    pub execution_path: Option<ExecutionPath>,
+    /// How it ended, once it has.
+    pub outcome: Option<TurnOutcome>,
+    /// The beginning of the answer, or the error.
+    pub output_summary: Option<String>,
+    /// Tokens used, input and output together, if the agent told.
+    pub cost_tokens: Option<u64>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// When an agent began.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// One execution of a task by a backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Its id.
+    pub id: TurnId,
+    /// The task it executes.
+    pub task_id: TaskId,
+    /// The agent's message that it fills.
+    pub message_id: MessageId,
+    /// The last frame of the session before it began: what it said is in the frames after.
+    pub after: Seq,
+    /// The git tree of the worktree when it began, in hexadecimal.
+    pub before_tree: Option<String>,
+    /// The git tree of the worktree when it ended, in hexadecimal.
+    pub after_tree: Option<String>,
+    /// How it ended, or none while it runs.
+    pub outcome: Option<TurnOutcome>,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+text_enum! {
+    /// Who speaks in a message.
+    pub enum MessageRole ("message role") {
+        /// The human.
+        User = "user",
+        /// The agent.
+        Assistant = "assistant",
+    }
+}
+
+text_enum! {
+    /// How far a message has come.
+    pub enum MessageStatus ("message status") {
+        /// A human's message that waits its turn.
+        Queued = "queued",
+        /// An agent's message that still grows.
+        Streaming = "streaming",
+        /// Whole.
+        Complete = "complete",
+        /// As far as it came before the turn failed.
+        Failed = "failed",
+        /// As far as it came before the turn was cancelled.
+        Cancelled = "cancelled",
+    }
+}
+
+/// One message of a chat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Its id.
+    pub id: MessageId,
+    /// The chat it stands in, or none for the answer to a task without a chat.
+    pub chat_id: Option<ChatId>,
+    /// The session of that chat.
+    pub session_id: Option<SessionId>,
+    /// The task it asks for or answers.
+    pub task_id: TaskId,
+    /// Who speaks.
+    pub role: MessageRole,
+    /// The agent asked, or answering.
+    pub agent: AgentName,
+    /// What is said, whole.
+    pub content: String,
+    /// Parts that are not text, in their order.
+    pub attachments: Vec<ContentPart>,
+    /// The reasoning shown, whole.
+    pub reasoning: String,
+    /// The tool calls, each as its last snapshot, in the order they began.
+    pub tool_calls: Vec<ToolCallSnapshot>,
+    /// How far it has come.
+    pub status: MessageStatus,
+    /// Why it failed, if it did.
+    pub error: Option<String>,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+}
+
+text_enum! {
+    /// The state of an agent session.
+    pub enum AgentSessionStatus ("agent session status") {
+        /// A turn runs.
+        Active = "active",
+        /// Warm, and waiting.
+        Idle = "idle",
+        /// Its process died.
+        Crashed = "crashed",
+        /// Ended on purpose.
+        Closed = "closed",
+    }
+}
+
+text_enum! {
+    /// How an agent session came to its context. A verified fact, never a hope.
+    pub enum Resumed ("resumption") {
+        /// The agent loaded its own session.
+        Native = "native",
+        /// A new session was given the chat's history.
+        History = "history",
+        /// A new session that knows nothing.
+        New = "new",
+    }
+}
+
+/// What is known of one agent in one chat. Its key is (chat, agent).
+#[derive(Clone, Debug, PartialEq)]
+pub struct AgentSession {
+    /// The chat.
+    pub chat_id: ChatId,
+    /// The agent.
+    pub agent: AgentName,
+    /// How it is run.
+    pub backend: ExecutionPath,
+    /// The agent's own id for the session, if it has one that can be used again.
+    pub native_id: Option<AgentSessionId>,
+    /// Its state.
+    pub status: AgentSessionStatus,
+    /// How it came to its context.
+    pub resumed: Option<Resumed>,
+    /// A digest of the configuration that it was opened with.
+    pub config_fingerprint: Option<String>,
+    /// What it used so far.
+    pub usage: StepUsage,
+    /// When it last did something.
+    pub last_active_at: Option<Timestamp>,
+}
+
+/// A question from an agent to a human.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interaction {
+    /// Its id.
+    pub id: InteractionId,
+    /// The session it was asked in, if any.
+    pub session_id: Option<SessionId>,
+    /// The chat it was asked in, if any.
+    pub chat_id: Option<ChatId>,
+    /// The task it was asked for.
+    pub task_id: TaskId,
+    /// The agent that asks.
+    pub agent: AgentName,
+    /// What it asks.
+    pub question: Question,
+    /// How it was settled and who decided it, or none while it is open.
+    pub settled: Option<(InteractionOutcome, DecidedBy)>,
+    /// When it was asked.
+    pub created_at: Timestamp,
+}
+
+text_enum! {
+    /// What a pending change does to its file.
+    pub enum Operation ("operation") {
+        /// Makes it.
+        Create = "create",
+        /// Changes its content or its mode.
+        Edit = "edit",
+        /// Removes it.
+        Delete = "delete",
+        /// Moves it here from another path.
+        Rename = "rename",
+    }
+}
+
+text_enum! {
+    /// What became of a pending change.
+    pub enum PendingStatus ("pending status") {
+        /// Nobody has decided yet.
+        Pending = "pending",
+        /// Written to the project's checkout.
+        Applied = "applied",
+        /// Refused by a human.
+        Rejected = "rejected",
+        /// Applied, then taken back.
+        Reverted = "reverted",
+        /// A later turn changed the same file again.
+        Superseded = "superseded",
+        /// The project moved on underneath it.
+        Stale = "stale",
+    }
+}
+
+/// One hunk of a pending change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hunk {
+    /// Its id.
+    pub id: HunkId,
+    /// Its first line in the base, from 1 (0 for an empty base).
+    pub old_start: u32,
+    /// How many lines of the base it covers.
+    pub old_lines: u32,
+    /// Its first line in the new content, from 1.
+    pub new_start: u32,
+    /// How many lines of the new content it covers.
+    pub new_lines: u32,
+    /// Its lines, each with its `+`, `-` or space, and its header.
+    pub diff: String,
+    /// What became of it.
+    pub status: PendingStatus,
+    /// The agent that made it, or none for a human.
+    pub agent: Option<AgentName>,
+}
+
+/// An edit to one file, held back from the project's own checkout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingChange {
+    /// Its id.
+    pub id: PendingId,
+    /// The session it belongs to, if any.
+    pub session_id: Option<SessionId>,
+    /// The task that made it, or none for a human's own.
+    pub task_id: Option<TaskId>,
+    /// The worktree whose diff it came from, or none for a human's own.
+    pub worktree_id: Option<WorktreeId>,
+    /// The path, relative to the project's root.
+    pub file_path: String,
+    /// The path before, for a rename.
+    pub old_path: Option<String>,
+    /// What it does to the file.
+    pub operation: Operation,
+    /// What became of it.
+    pub status: PendingStatus,
+    /// The agent that made it, or none for a human.
+    pub agent: Option<AgentName>,
+    /// The git blob it starts from and its mode, none for a new file.
+    pub base: Option<BlobRef>,
+    /// The git blob it leads to and its mode, none for a deletion.
+    pub target: Option<BlobRef>,
+    /// The change as a unified diff.
+    pub diff: String,
+    /// The same, hunk by hunk. Empty for what has no lines, such as a binary file.
+    pub hunks: Vec<Hunk>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// A file's content in the project's object store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlobRef {
+    /// The blob's id, in hexadecimal.
+    pub blob: String,
+    /// The file's mode as git writes it, such as `100644`.
+    pub mode: String,
+}
