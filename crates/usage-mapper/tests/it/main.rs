@@ -1,0 +1,5 @@
+//! Tests of the usage mapper: vendors' numbers, totals, and totals under arbitrary reports.
+
+mod acp;
+mod opencode;
+mod totals;
