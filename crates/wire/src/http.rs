@@ -1,0 +1,16 @@
+//! Request and response bodies of the HTTP routes.
+//!
+//! A request with a field that is not known here is refused: a misspelt `approval` must not pass for an absent one.
+//! Answers may gain fields, so readers of answers ignore those that they do not know.
+
+mod request;
+mod response;
+
+pub use request::{
+    AnswerAction, Approval, Contents, HunkChoice, NewAnswer, NewChat, NewMessage, NewPending, NewProject, NewSession,
+    NewTask,
+};
+pub use response::{
+    Accepted, AgentSession, Chat, Health, Hunk, Message, PendingChange, Project, Provider, Risk, ServerInfo, Session,
+    Settled, Task,
+};
