@@ -1,0 +1,190 @@
+//! Decisions carried out on the files of a checkout: apply, revert, reject. Index and HEAD are never touched.
+//!
+//! Every step is checked before the first is taken: the file must be exactly what the step starts from, or already what
+//! it leads to. So a decision that was cut short is simply made again.
+
+use boocoder_model::BlobRef;
+
+use crate::change::Step;
+use crate::patch::LINK_MODE;
+use crate::place::{Place, Put, Seen, Stamp};
+use crate::repository::{blocking, path_option};
+use crate::{Change, Checkout, Conflict, Found, RepoPath, Repository, WorktreeError};
+
+/// What a decision did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// The files that were written or removed. Empty if all of them were as decided already.
+    pub written: Vec<RepoPath>,
+}
+
+/// A step that was found fit to be taken.
+struct Ready {
+    step: Step,
+    stamp: Option<Stamp>,
+    put: Put,
+}
+
+impl Checkout {
+    /// Takes changes out of the worktree, all of them or none: its files are as before them again.
+    ///
+    /// # Errors
+    /// As [`Repository::revert`].
+    pub async fn reject(&self, changes: &[Change]) -> Result<Applied, WorktreeError> {
+        self.repository.revert(changes).await
+    }
+}
+
+impl Repository {
+    /// Writes changes to the checkout's files, all of them or none. A file that is already as wanted is left alone.
+    ///
+    /// # Errors
+    /// [`WorktreeError::Conflict`] if a file is neither what its change starts from nor what it leads to;
+    /// [`WorktreeError::UnsafePath`] if a directory on its way is a symbolic link.
+    pub async fn apply(&self, changes: &[Change]) -> Result<Applied, WorktreeError> {
+        self.carry_out(steps(changes)?).await
+    }
+
+    /// Takes changes back, all of them or none. A file that is as before its change is left alone.
+    ///
+    /// # Errors
+    /// As [`Repository::apply`], the other way round.
+    pub async fn revert(&self, changes: &[Change]) -> Result<Applied, WorktreeError> {
+        self.carry_out(steps(changes)?.into_iter().map(Step::inverse).collect()).await
+    }
+
+    async fn carry_out(&self, steps: Vec<Step>) -> Result<Applied, WorktreeError> {
+        let (done, result) = self.attempt(&steps).await?;
+        let Err(error) = result else {
+            return Ok(Applied { written: done.into_iter().map(|step| step.path).collect() });
+        };
+        let undo: Vec<Step> = done.into_iter().map(Step::inverse).collect();
+        if let Err(undo) = self.attempt(&undo).await.and_then(|(_, result)| result) {
+            tracing::error!(%error, %undo, root = %self.root().display(), "a decision stopped halfway");
+        }
+        Err(error)
+    }
+
+    /// Checks all steps, then takes them one by one; says which were taken, and what stopped the others.
+    async fn attempt(&self, steps: &[Step]) -> Result<(Vec<Step>, Result<(), WorktreeError>), WorktreeError> {
+        let mut ready = Vec::new();
+        for step in steps {
+            ready.extend(self.prepare(step, steps).await?);
+        }
+        // Content is written before it is removed elsewhere, unless what is removed stands in the way of the writing.
+        ready.sort_by_key(|Ready { step, .. }| match step.after {
+            None if steps.iter().any(|other| step.makes_room_for(other)) => 0,
+            Some(_) => 1,
+            None => 2,
+        });
+        let root = self.root().to_owned();
+        let taken = blocking(move || Place::open(&root).map(|place| take(&place, ready)));
+        taken.await.map_err(WorktreeError::io("open", self.root()))
+    }
+
+    /// Checks one step and fetches what it needs. None if there is nothing to do.
+    async fn prepare(&self, step: &Step, steps: &[Step]) -> Result<Option<Ready>, WorktreeError> {
+        let seen = self.look(&step.path).await?;
+        let mut found = self.identify(&step.path, &seen, true).await?;
+        if !self.fits(step, &found) {
+            // Content that was stored against the project's rules for line endings is only recognised as it is.
+            found = self.identify(&step.path, &seen, false).await?;
+        }
+        let no_file = matches!(found, Found::Absent | Found::Directory | Found::BehindLink);
+        if self.is(&found, step.after.as_ref()) || (no_file && step.after.is_none()) {
+            return Ok(None);
+        }
+        let makes_way = no_file && steps.iter().any(|other| other.makes_room_for(step));
+        if !self.is(&found, step.before.as_ref()) && !makes_way {
+            return Err(refusal(step, found));
+        }
+        let put = match &step.after {
+            None => Put::Nothing,
+            Some(BlobRef { blob, mode }) if mode == LINK_MODE => {
+                Put::Link { target: self.command(["cat-file", "blob", blob]).stdout().await? }
+            }
+            Some(BlobRef { blob, mode }) => {
+                let (rules, blob) = (path_option(&step.path), blob.into());
+                let content = self.command(["cat-file".into(), "--filters".into(), rules, blob]).stdout().await?;
+                Put::File { content, executable: mode == "100755" }
+            }
+        };
+        Ok(Some(Ready { step: step.clone(), stamp: seen.stamp(), put }))
+    }
+
+    async fn look(&self, path: &RepoPath) -> Result<Seen, WorktreeError> {
+        let (root, own_path, limit) = (self.root().to_owned(), path.clone(), self.git.limits().output_bytes);
+        let seen = blocking(move || Place::open(&root)?.look(&own_path, limit)).await;
+        let seen = seen.map_err(WorktreeError::io("read", self.root().join(path.as_path())))?;
+        if matches!(seen, Seen::InOtherRepository) {
+            let reason = "one of its directories is a repository of its own";
+            return Err(WorktreeError::UnsafePath { path: path.to_string(), reason });
+        }
+        if matches!(seen, Seen::TooLarge) {
+            return Err(WorktreeError::TooLarge { what: path.to_string(), limit });
+        }
+        Ok(seen)
+    }
+
+    /// What was seen in git's terms: its content stored by the project's rules for the path, or as it is.
+    async fn identify(&self, path: &RepoPath, seen: &Seen, by_rules: bool) -> Result<Found, WorktreeError> {
+        let (content, mode, rules) = match seen {
+            Seen::Absent => return Ok(Found::Absent),
+            Seen::Directory => return Ok(Found::Directory),
+            Seen::BehindLink => return Ok(Found::BehindLink),
+            Seen::Special | Seen::InOtherRepository | Seen::TooLarge => return Ok(Found::Special),
+            Seen::Link { target, .. } => (target, LINK_MODE, None),
+            Seen::File { content, executable, .. } => {
+                let mode = if *executable { "100755" } else { "100644" };
+                (content, mode, by_rules.then(|| path_option(path)))
+            }
+        };
+        let rules = rules.unwrap_or_else(|| "--no-filters".into());
+        let hash = self.command(["hash-object".into(), "--stdin".into(), rules]).input(content.clone());
+        Ok(Found::File(BlobRef { blob: hash.line().await?, mode: mode.to_owned() }))
+    }
+
+    fn fits(&self, step: &Step, found: &Found) -> bool {
+        self.is(found, step.before.as_ref()) || self.is(found, step.after.as_ref())
+    }
+
+    /// Whether what was found is this file, or, with none wanted, no file.
+    fn is(&self, found: &Found, wanted: Option<&BlobRef>) -> bool {
+        match (found, wanted) {
+            (Found::Absent, None) => true,
+            (Found::File(found), Some(wanted)) => {
+                let regular = |blob: &BlobRef| blob.mode != LINK_MODE;
+                let same_kind = !self.tracks_modes() && regular(found) && regular(wanted);
+                found.blob == wanted.blob && (same_kind || found.mode == wanted.mode)
+            }
+            (_, None | Some(_)) => false,
+        }
+    }
+}
+
+fn steps(changes: &[Change]) -> Result<Vec<Step>, WorktreeError> {
+    let steps: Result<Vec<_>, _> = changes.iter().map(Change::steps).collect();
+    Ok(steps?.into_iter().flatten().collect())
+}
+
+/// Why a step is not taken, given what was found instead.
+fn refusal(step: &Step, found: Found) -> WorktreeError {
+    if found == Found::BehindLink {
+        let reason = "one of its directories is a symbolic link";
+        return WorktreeError::UnsafePath { path: step.path.to_string(), reason };
+    }
+    Conflict::error(step, found)
+}
+
+/// Takes the steps until one fails.
+fn take(place: &Place, ready: Vec<Ready>) -> (Vec<Step>, Result<(), WorktreeError>) {
+    let mut done = Vec::new();
+    for Ready { step, stamp, put } in ready {
+        match place.put(&step.path, stamp, &put) {
+            Ok(true) => done.push(step),
+            Ok(false) => return (done, Err(Conflict::error(&step, Found::Changing))),
+            Err(source) => return (done, Err(WorktreeError::io("write", step.path.as_path())(source))),
+        }
+    }
+    (done, Ok(()))
+}

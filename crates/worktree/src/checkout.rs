@@ -1,0 +1,281 @@
+//! Worktrees of our own: made, opened again, listed and taken down.
+//!
+//! A worktree is whole once the private index of its snapshots is there: that file is the last thing made and the
+//! first thing removed. Without it, whatever an interruption left behind holds no work and is cleared away freely.
+
+use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use crate::snapshot::copy_index;
+use crate::{CommitId, Repository, WorktreeError};
+
+/// The reason that our worktrees are locked with. It keeps `git worktree prune` away and tells ours from others.
+const LOCK_REASON: &str = "in use by BooCoder";
+
+/// The private index of a worktree's snapshots, in the worktree's own git directory.
+pub(crate) const SNAPSHOT_INDEX: &str = "boocoder-index";
+
+/// The file that makes a directory a worktree: it names git's own directory for it.
+const LINK_FILE: &str = ".git";
+
+/// A worktree of ours: a full checkout of a project, on a detached HEAD, that an agent may change as it likes.
+#[derive(Clone, Debug)]
+pub struct Checkout {
+    pub(crate) project: Repository,
+    pub(crate) repository: Repository,
+    base_commit: CommitId,
+}
+
+/// A worktree of ours as git knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckoutEntry {
+    /// Where it is, or was.
+    pub path: PathBuf,
+    /// Whether it can be opened. If not, its making or its removal was interrupted.
+    pub complete: bool,
+    /// Git's directory for it, inside the project's.
+    admin_dir: PathBuf,
+}
+
+impl Checkout {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.repository.root()
+    }
+
+    /// The project's commit that it was made from.
+    pub fn base_commit(&self) -> &CommitId {
+        &self.base_commit
+    }
+
+    /// The worktree as a repository: its HEAD, its diffs, its pins.
+    pub fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    pub(crate) fn snapshot_index(&self) -> PathBuf {
+        self.repository.git_dir().join(SNAPSHOT_INDEX)
+    }
+}
+
+impl Repository {
+    /// Makes a worktree of the commit that is checked out, at a destination that does not exist yet.
+    ///
+    /// Uncommitted work of the project stays where it is and is no part of the worktree. If anything fails, nothing is
+    /// left behind. What an interrupted attempt left at the destination is replaced.
+    ///
+    /// # Errors
+    /// [`WorktreeError::NoCommits`], [`WorktreeError::AlreadyExists`], or what git says.
+    pub async fn create_worktree(&self, dest: &Path) -> Result<Checkout, WorktreeError> {
+        let base_commit = self.head().await?;
+        let dest = prepare_destination(dest).await?;
+        if let Some(entry) = self.entry_at(&dest).await? {
+            if entry.complete {
+                return Err(WorktreeError::AlreadyExists { path: dest });
+            }
+            self.discard(&entry).await?;
+        }
+        if !is_free(&dest).await? {
+            return Err(WorktreeError::AlreadyExists { path: dest });
+        }
+        let made = self.populate(&dest, base_commit).await;
+        if made.is_err()
+            && let Err(error) = self.clear(&dest).await
+        {
+            tracing::warn!(path = %dest.display(), %error, "a half-made worktree could not be cleared away");
+        }
+        made
+    }
+
+    async fn populate(&self, dest: &Path, base_commit: CommitId) -> Result<Checkout, WorktreeError> {
+        let options = ["worktree", "add", "--no-checkout", "--detach", "--lock", "--reason", LOCK_REASON, "--"];
+        let registry = self.git.registry().await?;
+        let args = options.map(OsStr::new).into_iter().chain([dest.as_os_str(), OsStr::new(base_commit.as_str())]);
+        self.command(args).stdout().await?;
+        drop(registry);
+        let repository = Self::open(&self.git, dest).await?;
+        repository.command(["reset", "--hard", "--quiet"]).whole_tree().stdout().await?;
+        // The fresh index knows every file's time and size, so the first snapshot has nothing to read.
+        let index = repository.git_dir().join("index");
+        let (part, whole) = (index.with_extension("part"), repository.git_dir().join(SNAPSHOT_INDEX));
+        copy_index(&index, &part).await?;
+        tokio::fs::rename(&part, &whole).await.map_err(WorktreeError::io("write", &whole))?;
+        Ok(Checkout { project: self.clone(), repository, base_commit })
+    }
+
+    /// Opens a worktree that was made before.
+    ///
+    /// # Errors
+    /// [`WorktreeError::NotOurs`] or [`WorktreeError::Incomplete`] if there is no such worktree, or not all of it.
+    pub async fn open_checkout(&self, path: &Path, base_commit: &CommitId) -> Result<Checkout, WorktreeError> {
+        let not_ours = || WorktreeError::NotOurs { path: path.to_owned() };
+        let path = tokio::fs::canonicalize(path).await.map_err(WorktreeError::io("open", path))?;
+        let entry = self.entry_at(&path).await?.ok_or_else(not_ours)?;
+        if !entry.complete {
+            return Err(WorktreeError::Incomplete { path });
+        }
+        let repository = Self::open(&self.git, &path).await?;
+        if repository.root() != path || repository.git_dir() != entry.admin_dir {
+            return Err(not_ours());
+        }
+        let base = self.resolve(base_commit.as_str()).await?;
+        if base.as_ref() != Some(base_commit) {
+            return Err(WorktreeError::InvalidId { text: base_commit.to_string() });
+        }
+        Ok(Checkout { project: self.clone(), repository, base_commit: base_commit.clone() })
+    }
+
+    /// All worktrees of ours, whole or not, ordered by path: for the sweep at start-up.
+    ///
+    /// # Errors
+    /// [`WorktreeError::Io`] if git's directory cannot be read.
+    pub async fn checkouts(&self) -> Result<Vec<CheckoutEntry>, WorktreeError> {
+        let dir = self.common_dir().join("worktrees");
+        let failed = || WorktreeError::io("read", &dir);
+        let mut listing = match tokio::fs::read_dir(&dir).await {
+            Ok(listing) => listing,
+            Err(error) if error.kind() == NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed()(error)),
+        };
+        let mut entries = Vec::new();
+        while let Some(item) = listing.next_entry().await.map_err(failed())? {
+            entries.extend(read_entry(item.path()).await?);
+        }
+        entries.sort_by(|one, other| one.path.cmp(&other.path));
+        Ok(entries)
+    }
+
+    /// Clears away what an interrupted making or removal left. A whole worktree is refused, and so is a directory that
+    /// is not the worktree that git's notes say it is.
+    ///
+    /// # Errors
+    /// [`WorktreeError::AlreadyExists`] if the worktree is whole after all; [`WorktreeError::NotOurs`].
+    pub async fn discard(&self, entry: &CheckoutEntry) -> Result<(), WorktreeError> {
+        if exists(&entry.admin_dir.join(SNAPSHOT_INDEX)).await? {
+            return Err(WorktreeError::AlreadyExists { path: entry.path.clone() });
+        }
+        if !is_free(&entry.path).await? {
+            let link = read(&entry.path.join(LINK_FILE)).await?.unwrap_or_default();
+            if link.strip_prefix(b"gitdir: ").map(<[u8]>::trim_ascii_end)
+                != Some(entry.admin_dir.as_os_str().as_bytes())
+            {
+                return Err(WorktreeError::NotOurs { path: entry.path.clone() });
+            }
+            remove_contents(&entry.path).await?;
+        }
+        remove_dir(&entry.path).await?;
+        let _registry = self.git.registry().await?;
+        remove_dir(&entry.admin_dir).await?;
+        // Git removes the directory of its last worktree too. Any other worktree keeps it, and that is no error.
+        let parent = self.common_dir().join("worktrees");
+        if let Err(error) = tokio::fs::remove_dir(&parent).await {
+            tracing::trace!(%error, "other worktrees remain");
+        }
+        Ok(())
+    }
+
+    /// Takes down a worktree whose work is nowhere else needed.
+    pub(crate) async fn take_down(&self, checkout: &Checkout) -> Result<(), WorktreeError> {
+        let index = checkout.snapshot_index();
+        tokio::fs::remove_file(&index).await.map_err(WorktreeError::io("remove", &index))?;
+        self.clear(checkout.path()).await
+    }
+
+    /// Discards what is at a path, if git knows it as a worktree of ours.
+    async fn clear(&self, dest: &Path) -> Result<(), WorktreeError> {
+        match self.entry_at(dest).await? {
+            Some(entry) => self.discard(&entry).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn entry_at(&self, path: &Path) -> Result<Option<CheckoutEntry>, WorktreeError> {
+        Ok(self.checkouts().await?.into_iter().find(|entry| entry.path == path))
+    }
+}
+
+/// Reads one of git's directories for worktrees, or none if it is not ours.
+async fn read_entry(admin_dir: PathBuf) -> Result<Option<CheckoutEntry>, WorktreeError> {
+    let (Some(reason), Some(link)) = (read(&admin_dir.join("locked")).await?, read(&admin_dir.join("gitdir")).await?)
+    else {
+        return Ok(None);
+    };
+    let link = PathBuf::from(OsString::from_vec(link.trim_ascii_end().to_owned()));
+    match link.parent() {
+        Some(path) if reason.trim_ascii() == LOCK_REASON.as_bytes() => {
+            let complete = exists(&admin_dir.join(SNAPSHOT_INDEX)).await?;
+            Ok(Some(CheckoutEntry { path: path.to_owned(), complete, admin_dir }))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Makes the destination's parent and returns the destination as git will write it.
+async fn prepare_destination(dest: &Path) -> Result<PathBuf, WorktreeError> {
+    let (Some(parent), Some(name)) = (dest.parent(), dest.file_name()) else {
+        return Err(WorktreeError::AlreadyExists { path: dest.to_owned() });
+    };
+    if name.as_bytes().contains(&b'\n') {
+        let path = dest.to_string_lossy().into_owned();
+        return Err(WorktreeError::UnsafePath {
+            path,
+            reason: "git cannot note a worktree with a newline in its path",
+        });
+    }
+    tokio::fs::create_dir_all(parent).await.map_err(WorktreeError::io("make", parent))?;
+    let parent = tokio::fs::canonicalize(parent).await.map_err(WorktreeError::io("open", parent))?;
+    Ok(parent.join(name))
+}
+
+/// Whether nothing but perhaps an empty directory is at a path.
+async fn is_free(path: &Path) -> Result<bool, WorktreeError> {
+    let failed = || WorktreeError::io("look at", path);
+    match tokio::fs::symlink_metadata(path).await {
+        Err(error) if error.kind() == NotFound => Ok(true),
+        Err(error) => Err(failed()(error)),
+        Ok(metadata) if !metadata.is_dir() => Ok(false),
+        Ok(_) => {
+            let mut listing = tokio::fs::read_dir(path).await.map_err(failed())?;
+            Ok(listing.next_entry().await.map_err(failed())?.is_none())
+        }
+    }
+}
+
+async fn exists(path: &Path) -> Result<bool, WorktreeError> {
+    tokio::fs::try_exists(path).await.map_err(WorktreeError::io("look at", path))
+}
+
+async fn read(path: &Path) -> Result<Option<Vec<u8>>, WorktreeError> {
+    match tokio::fs::read(path).await {
+        Ok(bytes) => Ok(Some(bytes)),
+        // An entry may vanish while the list is read, and what is no file is not the note that is looked for.
+        Err(error) if matches!(error.kind(), NotFound | NotADirectory | IsADirectory) => Ok(None),
+        Err(error) => Err(WorktreeError::io("read", path)(error)),
+    }
+}
+
+/// Removes what is in a worktree. The file that shows whose it is stays, so that this can be cut short and done again.
+async fn remove_contents(dir: &Path) -> Result<(), WorktreeError> {
+    let mut listing = tokio::fs::read_dir(dir).await.map_err(WorktreeError::io("read", dir))?;
+    while let Some(item) = listing.next_entry().await.map_err(WorktreeError::io("read", dir))? {
+        let path = item.path();
+        if item.file_name() == LINK_FILE {
+            continue;
+        }
+        if item.file_type().await.map_err(WorktreeError::io("look at", &path))?.is_dir() {
+            remove_dir(&path).await?;
+        } else {
+            tokio::fs::remove_file(&path).await.map_err(WorktreeError::io("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+async fn remove_dir(path: &Path) -> Result<(), WorktreeError> {
+    match tokio::fs::remove_dir_all(path).await {
+        Err(error) if error.kind() != NotFound => Err(WorktreeError::io("remove", path)(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}

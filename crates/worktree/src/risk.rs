@@ -1,0 +1,98 @@
+//! What would be lost with a worktree, and its removal.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::{Checkout, CommitId, TreeId, WorktreeError};
+
+/// Work in a worktree that is nowhere else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Risk {
+    /// Files that differ from the worktree's HEAD, untracked ones included. Ignored files are not work.
+    pub uncommitted: u64,
+    /// Commits that the worktree's HEAD reaches and no branch, remote branch, tag or HEAD of the project does.
+    pub unmerged: u64,
+}
+
+impl Risk {
+    /// Whether nothing would be lost.
+    pub fn is_none(self) -> bool {
+        self == Self::default()
+    }
+}
+
+impl fmt::Display for Risk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "uncommitted files: {}, unmerged commits: {}", self.uncommitted, self.unmerged)
+    }
+}
+
+impl Checkout {
+    /// What would be lost if the worktree went away now.
+    ///
+    /// # Errors
+    /// What git says.
+    pub async fn risk(&self) -> Result<Risk, WorktreeError> {
+        let status = ["status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames"];
+        let changed = self.repository.command(status).whole_tree().stdout().await?;
+        let uncommitted = changed.iter().filter(|byte| **byte == 0).count() as u64;
+
+        let unmerged = match self.repository.resolve("HEAD").await? {
+            Some(head) => self.unmerged(&head).await?,
+            None => 0,
+        };
+        Ok(Risk { uncommitted, unmerged })
+    }
+
+    async fn unmerged(&self, head: &CommitId) -> Result<u64, WorktreeError> {
+        let project_head = self.project.resolve("HEAD").await?;
+        let mut args = vec!["rev-list", "--count", head.as_str(), "--not", "--branches", "--remotes", "--tags"];
+        args.extend(project_head.as_ref().map(CommitId::as_str));
+        let count = self.repository.command(args).whole_tree().line().await?;
+        count.parse().map_err(|_| WorktreeError::Unreadable { command: "git rev-list", reason: count })
+    }
+
+    /// Removes the worktree. Ignored files go with it.
+    ///
+    /// With `force`, work at risk is first kept under `refs/boocoder/retired/<name>`: a commit of all files whose
+    /// parents are the worktree's HEAD and what was retired under that name before. Its id is returned.
+    ///
+    /// # Errors
+    /// [`WorktreeError::AtRisk`] if there is work and no `force`; [`WorktreeError::NotPreserved`] if there is work that
+    /// cannot be kept, such as a repository inside the worktree.
+    pub async fn remove(&self, name: &str, force: bool) -> Result<Option<CommitId>, WorktreeError> {
+        let risk = self.risk().await?;
+        if !risk.is_none() && !force {
+            return Err(WorktreeError::AtRisk(risk));
+        }
+        let snapshot = self.snapshot().await?;
+        let mut lost = self.nested_repositories(&snapshot.tree).await?;
+        lost.extend(snapshot.missing);
+        if !lost.is_empty() {
+            return Err(WorktreeError::NotPreserved { path: self.path().to_owned(), what: lost });
+        }
+        let retired = if risk.is_none() { None } else { Some(self.retire(&snapshot.tree, name).await?) };
+        self.project.take_down(self).await?;
+        Ok(retired)
+    }
+
+    async fn retire(&self, tree: &TreeId, name: &str) -> Result<CommitId, WorktreeError> {
+        let name = format!("retired/{name}");
+        let mut parents = Vec::from_iter(self.repository.resolve("HEAD").await?);
+        parents.extend(self.project.pinned(&name).await?);
+        self.project.pin(tree, &parents, &name).await
+    }
+
+    /// Repositories inside the worktree. Their commits are in no object store but their own.
+    async fn nested_repositories(&self, tree: &TreeId) -> Result<Vec<String>, WorktreeError> {
+        const SUBMODULE: &[u8] = b"160000 ";
+        let listing = self.repository.command(["ls-tree", "-r", "-z", tree.as_str()]).whole_tree().stdout().await?;
+        let entries = listing.split(|byte| *byte == 0).filter(|entry| entry.starts_with(SUBMODULE));
+        let paths = entries.filter_map(|entry| entry.splitn(2, |byte| *byte == b'\t').nth(1));
+        let paths = paths.map(|path| Path::new(OsStr::from_bytes(path)));
+        let populated = paths.filter(|path| self.path().join(path).join(".git").exists());
+        Ok(populated.map(|path| format!("a repository in {}", path.display())).collect())
+    }
+}

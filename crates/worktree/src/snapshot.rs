@@ -1,0 +1,64 @@
+//! Snapshots: what a worktree holds at one moment, as a tree in the project's object store.
+
+use std::fs;
+use std::path::Path;
+
+use crate::repository::blocking;
+use crate::{Checkout, TreeId, WorktreeError};
+
+/// What a worktree held at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// All files, tracked or not, but for the ignored ones.
+    pub tree: TreeId,
+    /// What is missing from the tree, in git's words: files that cannot be read, a nested repository without commits.
+    /// Empty when the tree is whole.
+    pub missing: Vec<String>,
+}
+
+impl Checkout {
+    /// Takes a snapshot, touching neither the index nor HEAD nor any file.
+    ///
+    /// A private index, kept beside the worktree's own, remembers the time and size of every file, so that only files
+    /// that changed since the last snapshot are read. Each snapshot works on a copy of it: one that is killed midway
+    /// leaves no lock behind, and two at once do not get in each other's way.
+    ///
+    /// # Errors
+    /// [`WorktreeError::TimedOut`] or what git says.
+    pub async fn snapshot(&self) -> Result<Snapshot, WorktreeError> {
+        let (index, dir) = (self.snapshot_index(), self.repository.git_dir());
+        let copy = tempfile::Builder::new().prefix("boocoder-snapshot-").tempfile_in(dir);
+        let copy = copy.map_err(WorktreeError::io("write in", dir))?.into_temp_path();
+        copy_index(&index, &copy).await?;
+
+        let missing = self.add_all(&copy).await?;
+        let tree = self.repository.command(["write-tree"]).setting("GIT_INDEX_FILE", &copy).whole_tree().line().await?;
+        copy.persist(&index).map_err(|error| WorktreeError::io("write", &index)(error.error))?;
+        Ok(Snapshot { tree: tree.parse()?, missing })
+    }
+
+    async fn add_all(&self, index: &Path) -> Result<Vec<String>, WorktreeError> {
+        /// The status of `git add --ignore-errors` when it left something out.
+        const LEFT_OUT: i32 = 1;
+        let add = self.repository.command(["add", "--all", "--ignore-errors"]).setting("GIT_INDEX_FILE", index);
+        let output = add.whole_tree().run().await?;
+        match output.code {
+            Some(0) => Ok(Vec::new()),
+            Some(LEFT_OUT) => Ok(output.stderr.lines().map(str::to_owned).collect()),
+            _ => Err(output.failure("git add --all")),
+        }
+    }
+}
+
+/// Copies an index together with its time of change.
+///
+/// Git mistrusts entries as young as the index itself, since such a file may have changed again within the same tick of
+/// the clock. A copy that looked younger than it is would hide that.
+pub(crate) async fn copy_index(from: &Path, to: &Path) -> Result<(), WorktreeError> {
+    let (source, target) = (from.to_owned(), to.to_owned());
+    let copy = blocking(move || {
+        fs::copy(&source, &target)?;
+        fs::File::options().write(true).open(&target)?.set_modified(fs::metadata(&source)?.modified()?)
+    });
+    copy.await.map_err(WorktreeError::io("copy", from))
+}
