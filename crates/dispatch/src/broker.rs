@@ -1,0 +1,165 @@
+//! Fans frames out to any number of clients.
+//!
+//! The log is the truth. What is published here wakes the clients of a session and fills a small ring in memory, so that
+//! a client that keeps up never reads the database; one that lags or reconnects is healed from the log, at its own pace.
+//! Nothing is queued for a client, so a slow one costs no memory and misses nothing.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use boocoder_model::{Seq, SessionId};
+use boocoder_store::{ReadBudget, Store, StoreError, StoredFrame};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::limits;
+
+/// Frames on their way to clients.
+#[derive(Clone)]
+pub struct Broker {
+    hubs: Arc<Mutex<BTreeMap<SessionId, Weak<Hub>>>>,
+    store: Arc<dyn Store>,
+    closed: CancellationToken,
+}
+
+/// One session that somebody watches.
+struct Hub {
+    ring: Mutex<Ring>,
+    head: watch::Sender<Seq>,
+}
+
+#[derive(Default)]
+struct Ring {
+    frames: VecDeque<StoredFrame>,
+    bytes: usize,
+}
+
+impl Broker {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        Self { hubs: Arc::default(), store, closed: CancellationToken::new() }
+    }
+
+    /// Shows committed frames, in order, to whoever watches their sessions.
+    pub(crate) fn publish(&self, frames: &[StoredFrame]) {
+        for run in frames.chunk_by(|a, b| a.session_id == b.session_id) {
+            let Some(first) = run.first() else { continue };
+            let hub = lock(&self.hubs).get(&first.session_id).and_then(Weak::upgrade);
+            if let Some(hub) = hub {
+                hub.publish(run);
+            }
+        }
+    }
+
+    /// Watches a session from the frame after `after` on.
+    ///
+    /// # Errors
+    /// Whatever the store says when it is asked where the log ends.
+    pub async fn subscribe(&self, session: SessionId, after: Seq) -> Result<Subscription, StoreError> {
+        let hub = self.hub(session);
+        // Asked after the hub is there: what is committed from now on is published to it.
+        let last = self.store.last_seq(session).await?;
+        hub.head.send_if_modified(|head| raise(head, last));
+        let head = hub.head.subscribe();
+        Ok(Subscription { session, after, hub, head, store: Arc::clone(&self.store), closed: self.closed.clone() })
+    }
+
+    /// Ends every subscription.
+    pub(crate) fn close(&self) {
+        self.closed.cancel();
+    }
+
+    fn hub(&self, session: SessionId) -> Arc<Hub> {
+        let mut hubs = lock(&self.hubs);
+        if let Some(hub) = hubs.get(&session).and_then(Weak::upgrade) {
+            return hub;
+        }
+        hubs.retain(|_, hub| hub.strong_count() > 0);
+        let hub = Arc::new(Hub { ring: Mutex::default(), head: watch::Sender::new(Seq::ZERO) });
+        hubs.insert(session, Arc::downgrade(&hub));
+        hub
+    }
+}
+
+impl Hub {
+    fn publish(&self, run: &[StoredFrame]) {
+        lock(&self.ring).extend(run);
+        if let Some(last) = run.last() {
+            self.head.send_if_modified(|head| raise(head, last.seq));
+        }
+    }
+}
+
+impl Ring {
+    fn extend(&mut self, run: &[StoredFrame]) {
+        for frame in run {
+            self.bytes += frame.body.len();
+            self.frames.push_back(frame.clone());
+        }
+        while self.frames.len() > limits::RING.frames || (self.bytes > limits::RING.bytes && self.frames.len() > 1) {
+            if let Some(old) = self.frames.pop_front() {
+                self.bytes -= old.body.len();
+            }
+        }
+    }
+
+    /// The frames after `after`, if the ring reaches back that far.
+    fn after(&self, after: Seq, budget: ReadBudget) -> Option<Vec<StoredFrame>> {
+        let first = self.frames.front()?.seq;
+        let skip = usize::try_from(after.next().0.checked_sub(first.0)?).ok()?;
+        let mut bytes = 0;
+        let within = |frame: &&StoredFrame| {
+            let fits = bytes == 0 || bytes + frame.body.len() <= budget.bytes;
+            bytes += frame.body.len();
+            fits
+        };
+        Some(self.frames.iter().skip(skip).take(budget.frames).take_while(within).cloned().collect())
+    }
+}
+
+fn raise(head: &mut Seq, to: Seq) -> bool {
+    let higher = to > *head;
+    *head = to.max(*head);
+    higher
+}
+
+/// A panic while the lock was held left data that is whole: every step under these locks is.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One client's view of a session: every frame after the one it named, once and in order.
+pub struct Subscription {
+    session: SessionId,
+    after: Seq,
+    hub: Arc<Hub>,
+    head: watch::Receiver<Seq>,
+    store: Arc<dyn Store>,
+    closed: CancellationToken,
+}
+
+impl Subscription {
+    /// The next frames, at least one, consecutive, as many as are ready within the budget of one client; none once the
+    /// server shuts down. Safe to drop and call again.
+    ///
+    /// # Errors
+    /// Whatever the store says; the call may be repeated.
+    pub async fn next(&mut self) -> Result<Option<Vec<StoredFrame>>, StoreError> {
+        loop {
+            if self.after < *self.head.borrow_and_update() {
+                let ring = lock(&self.hub.ring).after(self.after, limits::CLIENT_BATCH);
+                let frames = match ring {
+                    Some(frames) => frames,
+                    None => self.store.frames_after(self.session, self.after, limits::CLIENT_BATCH).await?,
+                };
+                if let Some(last) = frames.last() {
+                    self.after = last.seq;
+                    return Ok(Some(frames));
+                }
+            }
+            tokio::select! {
+                changed = self.head.changed() => if changed.is_err() { return Ok(None) },
+                () = self.closed.cancelled() => return Ok(None),
+            }
+        }
+    }
+}

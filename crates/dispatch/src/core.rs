@@ -1,0 +1,268 @@
+//! The scheduler's decisions: when to claim a task, where it runs, and what a cancellation or a shutdown means.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use boocoder_model::{AgentName, ChatId, DecidedBy, Task, TaskId};
+
+/// What a lane serves: an agent in a chat, or one task without a chat.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LaneKey {
+    /// A warm agent of a chat.
+    Chat(ChatId, AgentName),
+    /// A task of its own.
+    Task(TaskId),
+}
+
+/// Something that the scheduler is told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// A task may have become claimable.
+    Wake,
+    /// A claim came back, with a task or without.
+    Claimed(Option<Box<Task>>),
+    /// A claim failed; the shell sends a wake later.
+    ClaimFailed,
+    /// A task's turn is settled and stored.
+    Ended(TaskId),
+    /// Somebody wants a task that is not queued any more to stop.
+    Cancel(TaskId, DecidedBy),
+    /// The process is to stop.
+    Drain,
+}
+
+/// Something that the scheduler wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Claim a task from the store, and report back.
+    Claim,
+    /// Run this task on this lane.
+    Run(LaneKey, Box<Task>),
+    /// Cancel this lane's turn if it is the one for this task.
+    Cancel(LaneKey, TaskId, DecidedBy),
+    /// Nothing runs any more and nothing will: close the lanes.
+    Drained,
+}
+
+/// Decides what runs. It does not act, wait or read a clock.
+#[derive(Debug)]
+pub struct DispatchCore {
+    max_running: usize,
+    running: BTreeMap<TaskId, LaneKey>,
+    claiming: bool,
+    wake_again: bool,
+    /// Cancellations that overtook their own task's claim.
+    early_cancels: BTreeSet<TaskId>,
+    draining: bool,
+}
+
+impl DispatchCore {
+    /// A scheduler that runs at most so many tasks at once.
+    pub const fn new(max_running: usize) -> Self {
+        Self {
+            max_running,
+            running: BTreeMap::new(),
+            claiming: false,
+            wake_again: false,
+            early_cancels: BTreeSet::new(),
+            draining: false,
+        }
+    }
+
+    /// How many tasks run.
+    pub fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Takes in what happened, and says what to do about it.
+    pub fn handle(&mut self, input: Input) -> Vec<Action> {
+        match input {
+            Input::Wake => self.claim(),
+            Input::Claimed(Some(task)) => self.start(task),
+            Input::Claimed(None) => {
+                self.claiming = false;
+                self.early_cancels.clear();
+                if std::mem::take(&mut self.wake_again) { self.claim() } else { self.drained() }
+            }
+            Input::ClaimFailed => {
+                self.claiming = false;
+                self.drained()
+            }
+            Input::Ended(task) => {
+                self.running.remove(&task);
+                if self.draining { self.drained() } else { self.claim() }
+            }
+            Input::Cancel(task, by) => self.cancel(task, by),
+            Input::Drain => self.drain(),
+        }
+    }
+
+    fn claim(&mut self) -> Vec<Action> {
+        if self.draining || self.running.len() >= self.max_running {
+            return Vec::new();
+        }
+        if self.claiming {
+            self.wake_again = true;
+            return Vec::new();
+        }
+        self.claiming = true;
+        vec![Action::Claim]
+    }
+
+    fn start(&mut self, task: Box<Task>) -> Vec<Action> {
+        self.claiming = false;
+        let id = task.id;
+        let lane = match task.chat_id {
+            Some(chat) if task.session_id.is_some() => LaneKey::Chat(chat, task.agent.clone()),
+            Some(_) | None => LaneKey::Task(id),
+        };
+        self.running.insert(id, lane.clone());
+        let mut actions = vec![Action::Run(lane.clone(), task)];
+        if self.draining {
+            actions.push(Action::Cancel(lane, id, DecidedBy::Policy));
+        } else if self.early_cancels.remove(&id) {
+            actions.push(Action::Cancel(lane, id, DecidedBy::User));
+        }
+        actions.extend(self.claim());
+        actions
+    }
+
+    fn cancel(&mut self, task: TaskId, by: DecidedBy) -> Vec<Action> {
+        match self.running.get(&task) {
+            Some(lane) => vec![Action::Cancel(lane.clone(), task, by)],
+            None => {
+                // The store says that it runs and we have not heard of it: its claim is on the way back to us.
+                if self.claiming {
+                    self.early_cancels.insert(task);
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    fn drain(&mut self) -> Vec<Action> {
+        self.draining = true;
+        let cancel = |(task, lane): (&TaskId, &LaneKey)| Action::Cancel(lane.clone(), *task, DecidedBy::Policy);
+        let mut actions: Vec<_> = self.running.iter().map(cancel).collect();
+        actions.extend(self.drained());
+        actions
+    }
+
+    fn drained(&self) -> Vec<Action> {
+        if self.draining && self.running.is_empty() && !self.claiming { vec![Action::Drained] } else { Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use boocoder_model::{Approval, ProjectId, SessionId, TaskState};
+    use jiff::Timestamp;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn task(id: u128) -> Box<Task> {
+        Box::new(Task {
+            id: task_id(id),
+            project_id: ProjectId::from_uuid(Uuid::from_u128(1)),
+            session_id: Some(SessionId::from_uuid(Uuid::from_u128(2))),
+            chat_id: Some(ChatId::from_uuid(Uuid::from_u128(id))),
+            agent: "demo".into(),
+            input: Vec::new(),
+            model: None,
+            mode_id: None,
+            thinking_option_id: None,
+            approval: Approval::Ask,
+            state: TaskState::Running,
+            execution_path: None,
+            outcome: None,
+            output_summary: None,
+            cost_tokens: None,
+            created_at: Timestamp::UNIX_EPOCH,
+            started_at: None,
+            ended_at: None,
+        })
+    }
+
+    fn task_id(id: u128) -> TaskId {
+        TaskId::from_uuid(Uuid::from_u128(id))
+    }
+
+    fn lane(id: u128) -> LaneKey {
+        LaneKey::Chat(ChatId::from_uuid(Uuid::from_u128(id)), "demo".into())
+    }
+
+    #[test]
+    fn one_claim_at_a_time_and_a_wake_in_between_is_not_lost() {
+        let mut core = DispatchCore::new(4);
+        assert_eq!(core.handle(Input::Wake), [Action::Claim]);
+        assert_eq!(core.handle(Input::Wake), []);
+        assert_eq!(core.handle(Input::Claimed(None)), [Action::Claim], "for the wake in between");
+        assert_eq!(core.handle(Input::Claimed(None)), []);
+    }
+
+    #[test]
+    fn a_claimed_task_runs_on_its_lane_and_the_next_is_claimed_at_once() {
+        let mut core = DispatchCore::new(4);
+        core.handle(Input::Wake);
+        let actions = core.handle(Input::Claimed(Some(task(5))));
+        assert_eq!(actions, [Action::Run(lane(5), task(5)), Action::Claim]);
+    }
+
+    #[test]
+    fn a_task_without_a_chat_has_a_lane_of_its_own() {
+        let mut core = DispatchCore::new(1);
+        core.handle(Input::Wake);
+        let loose = Box::new(Task { chat_id: None, ..*task(5) });
+        let actions = core.handle(Input::Claimed(Some(loose.clone())));
+        assert_eq!(actions, [Action::Run(LaneKey::Task(loose.id), loose)]);
+    }
+
+    #[test]
+    fn at_the_limit_nothing_is_claimed_until_something_ends() {
+        let mut core = DispatchCore::new(1);
+        core.handle(Input::Wake);
+        assert_eq!(core.handle(Input::Claimed(Some(task(5)))), [Action::Run(lane(5), task(5))]);
+        assert_eq!(core.handle(Input::Wake), []);
+        assert_eq!(core.handle(Input::Ended(task_id(5))), [Action::Claim]);
+    }
+
+    #[test]
+    fn a_cancellation_that_overtakes_its_claim_still_counts() {
+        let mut core = DispatchCore::new(1);
+        core.handle(Input::Wake);
+        assert_eq!(core.handle(Input::Cancel(task_id(5), DecidedBy::User)), []);
+        let actions = core.handle(Input::Claimed(Some(task(5))));
+        assert_eq!(actions, [Action::Run(lane(5), task(5)), Action::Cancel(lane(5), task_id(5), DecidedBy::User)]);
+    }
+
+    #[test]
+    fn a_cancellation_of_something_that_has_ended_does_nothing() {
+        let mut core = DispatchCore::new(1);
+        assert_eq!(core.handle(Input::Cancel(task_id(5), DecidedBy::User)), []);
+    }
+
+    #[test]
+    fn draining_cancels_what_runs_and_ends_when_the_last_has_ended() {
+        let mut core = DispatchCore::new(2);
+        core.handle(Input::Wake);
+        core.handle(Input::Claimed(Some(task(5))));
+        assert_eq!(core.handle(Input::Drain), [Action::Cancel(lane(5), task_id(5), DecidedBy::Policy)]);
+        assert_eq!(core.handle(Input::Wake), [], "nothing new");
+        assert_eq!(core.handle(Input::Claimed(None)), [], "one still runs");
+        assert_eq!(core.handle(Input::Ended(task_id(5))), [Action::Drained]);
+    }
+
+    #[test]
+    fn a_claim_that_comes_back_while_draining_is_run_only_to_be_cancelled() {
+        let mut core = DispatchCore::new(2);
+        core.handle(Input::Wake);
+        assert_eq!(core.handle(Input::Drain), [], "a claim is under way");
+        let actions = core.handle(Input::Claimed(Some(task(5))));
+        assert_eq!(actions, [Action::Run(lane(5), task(5)), Action::Cancel(lane(5), task_id(5), DecidedBy::Policy)]);
+    }
+
+    #[test]
+    fn draining_when_nothing_runs_ends_at_once() {
+        assert_eq!(DispatchCore::new(2).handle(Input::Drain), [Action::Drained]);
+    }
+}

@@ -1,0 +1,159 @@
+//! A human's decisions on pending changes: apply, reject, revert, and a change of the human's own.
+
+use boocoder_model::{PendingChange, PendingId, PendingStatus, Project, SessionId, TaskState};
+use boocoder_store::{Change, TaskFilter};
+use boocoder_wire::{Frame, FrameBody};
+use boocoder_worktree::RepoPath;
+
+use crate::command::DispatchError;
+use crate::dispatcher::Dispatcher;
+use crate::env;
+use crate::log::Entry;
+use crate::pending::{Origin, contributors, row};
+use crate::workspace::{Owner, new_file};
+
+impl Dispatcher {
+    /// Queues a new file of a human's own. Nothing is written to the project until it is applied.
+    ///
+    /// # Errors
+    /// [`DispatchError::Worktree`] for a path outside the project; [`DispatchError::Conflict`] if the file is there.
+    pub async fn queue_file(
+        &self,
+        session: SessionId,
+        file_path: &str,
+        content: String,
+    ) -> Result<PendingChange, DispatchError> {
+        let path: RepoPath = file_path.parse()?;
+        let owner = self.store().session(session).await?.ok_or(DispatchError::NotFound("session"))?;
+        let project = self.project(owner.project_id).await?;
+        let repository = self.shared.workspaces.repository(&project).await?;
+        if tokio::fs::symlink_metadata(repository.root().join(path.as_path())).await.is_ok() {
+            return Err(DispatchError::Conflict(format!("{path} exists in the project already")));
+        }
+        let file = new_file(&repository, &path, content).await?;
+        let file = file.ok_or_else(|| DispatchError::Conflict(format!("{path} is in the project's HEAD as it is")))?;
+        let origin = Origin { session_id: Some(session), task_id: None, worktree_id: None, agent: None };
+        let queued = row(&file, &origin, env::now(), &mut env::new_id);
+        self.decide(session, Change::AddPending(Box::new(queued.clone()))).await?;
+        Ok(queued)
+    }
+
+    /// Writes a pending change to the project's checkout. Doing it again is harmless.
+    ///
+    /// # Errors
+    /// [`DispatchError::Worktree`] with a conflict if the file there is not what the change starts from;
+    /// [`DispatchError::Conflict`] if it was decided otherwise.
+    pub async fn apply(&self, id: PendingId) -> Result<PendingChange, DispatchError> {
+        let (change, project) = self.decidable(id, PendingStatus::Pending, PendingStatus::Applied).await?;
+        if change.status == PendingStatus::Pending {
+            let repository = self.shared.workspaces.repository(&project).await?;
+            repository.apply(&[(&change).try_into()?]).await?;
+        }
+        self.decided(change, &project, PendingStatus::Pending, PendingStatus::Applied).await
+    }
+
+    /// Takes a pending change out of the worktree. Doing it again is harmless.
+    ///
+    /// # Errors
+    /// [`DispatchError::Conflict`] while a turn of the session runs, or if it was decided otherwise.
+    pub async fn reject(&self, id: PendingId) -> Result<PendingChange, DispatchError> {
+        let (change, project) = self.decidable(id, PendingStatus::Pending, PendingStatus::Rejected).await?;
+        if let (PendingStatus::Pending, Some(owner)) = (change.status, owner_of(&change)) {
+            self.refuse_while_running(&change).await?;
+            let slot = self.shared.workspaces.existing(owner, &project).await?;
+            if let Some(workspace) = slot.as_ref() {
+                workspace.checkout().reject(&[(&change).try_into()?]).await?;
+            }
+        }
+        self.decided(change, &project, PendingStatus::Pending, PendingStatus::Rejected).await
+    }
+
+    /// Takes an applied change back out of the project's checkout. Doing it again is harmless.
+    ///
+    /// # Errors
+    /// [`DispatchError::Worktree`] with a conflict if the file has moved on; [`DispatchError::Conflict`] if it is not
+    /// applied.
+    pub async fn revert(&self, id: PendingId) -> Result<PendingChange, DispatchError> {
+        let (change, project) = self.decidable(id, PendingStatus::Applied, PendingStatus::Reverted).await?;
+        if change.status == PendingStatus::Applied {
+            let repository = self.shared.workspaces.repository(&project).await?;
+            repository.revert(&[(&change).try_into()?]).await?;
+        }
+        self.decided(change, &project, PendingStatus::Applied, PendingStatus::Reverted).await
+    }
+
+    async fn decidable(
+        &self,
+        id: PendingId,
+        from: PendingStatus,
+        to: PendingStatus,
+    ) -> Result<(PendingChange, Project), DispatchError> {
+        let change = self.store().pending_change(id).await?.ok_or(DispatchError::NotFound("pending change"))?;
+        if change.status != from && change.status != to {
+            let text = format!("the change is {}: only one that is {from} can become {to}", change.status);
+            return Err(DispatchError::Conflict(text));
+        }
+        let project_id = match (change.session_id, change.task_id) {
+            (Some(id), _) => self.store().session(id).await?.map(|session| session.project_id),
+            (None, Some(id)) => self.store().task(id).await?.map(|task| task.project_id),
+            (None, None) => None,
+        };
+        let project = self.project(project_id.ok_or(DispatchError::NotFound("session"))?).await?;
+        Ok((change, project))
+    }
+
+    async fn decided(
+        &self,
+        mut change: PendingChange,
+        project: &Project,
+        from: PendingStatus,
+        to: PendingStatus,
+    ) -> Result<PendingChange, DispatchError> {
+        if change.status == to {
+            return Ok(change);
+        }
+        let step = Change::SetPendingStatus { id: change.id, from, to, at: env::now() };
+        match change.session_id {
+            Some(session) => self.decide(session, step).await?,
+            None => self.write(None, vec![step]).await?,
+        }
+        if let Some(owner) = owner_of(&change)
+            && let Some(workspace) = self.shared.workspaces.existing(owner, project).await?.as_mut()
+        {
+            workspace.decided();
+        }
+        change.status = to;
+        for hunk in change.hunks.iter_mut().filter(|hunk| hunk.status == from) {
+            hunk.status = to;
+        }
+        Ok(change)
+    }
+
+    /// Writes a decision, and shows who has pending changes after it.
+    async fn decide(&self, session: SessionId, step: Change) -> Result<(), DispatchError> {
+        let rows = self.store().pending_changes(session).await?;
+        let agents = contributors(&rows, std::slice::from_ref(&step));
+        let agents = agents.into_iter().map(|agent| agent.map(|name| name.to_string())).collect();
+        let frames = vec![Frame::of_session(FrameBody::PendingChanged { agents })];
+        self.shared.log.write(Entry { session: Some(session), changes: vec![step], frames }).await?;
+        Ok(())
+    }
+
+    async fn refuse_while_running(&self, change: &PendingChange) -> Result<(), DispatchError> {
+        let Some(session) = change.session_id else { return Ok(()) };
+        let running =
+            TaskFilter { session_id: Some(session), state: Some(TaskState::Running), ..TaskFilter::default() };
+        if self.store().tasks(running).await?.is_empty() {
+            return Ok(());
+        }
+        Err(DispatchError::Conflict(
+            "a turn of the session is running: reject its changes when it has ended".to_owned(),
+        ))
+    }
+}
+
+/// The worktree that a change came from; a human's own came from none.
+fn owner_of(change: &PendingChange) -> Option<Owner> {
+    change.worktree_id?;
+    change.session_id.map(Owner::Session).or(change.task_id.map(Owner::Task))
+}

@@ -1,0 +1,384 @@
+//! The handle that callers hold: starts everything, takes tasks and answers, and stops everything.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use boocoder_backend::{AgentBackend, Registry};
+use boocoder_model::{
+    Answer, ContentPart, DecidedBy, Interaction, InteractionId, Message, MessageId, MessageRole, MessageStatus, Seq,
+    SessionId, Task, TaskId, TaskState, TurnOutcome,
+};
+use boocoder_store::{Change, Store, StoreError};
+use boocoder_wire::{Frame, FrameBody};
+use boocoder_worktree::Git;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::broker::{Broker, Subscription};
+use crate::command::{Accepted, DispatchError, NewMessage, NewTask, TaskOptions};
+use crate::env;
+use crate::lane::LaneParts;
+use crate::lane_core::task_updated;
+use crate::limits::{self, DispatchLimits};
+use crate::log::{Entry, Log};
+use crate::recorder::Subject;
+use crate::scheduler::{self, Request, Scheduler};
+use crate::sweep;
+use crate::workspace::Workspaces;
+
+/// What may be configured.
+#[derive(Clone, Debug)]
+pub struct DispatchConfig {
+    /// The directory in which worktrees are made.
+    pub worktrees: PathBuf,
+    /// The limits.
+    pub limits: DispatchLimits,
+}
+
+/// What a dispatcher is made of.
+pub struct Parts {
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// The agents.
+    pub registry: Registry,
+    /// Runs the agents that stay warm.
+    pub warm: Arc<dyn AgentBackend>,
+    /// Runs the agents of tasks without a chat.
+    pub oneshot: Arc<dyn AgentBackend>,
+    /// Git, within its limits.
+    pub git: Git,
+    /// The rest.
+    pub config: DispatchConfig,
+}
+
+/// Takes messages, tasks, answers and decisions, and sees to it that they are carried out. Cloning is cheap.
+#[derive(Clone)]
+pub struct Dispatcher {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) log: Log,
+    pub(crate) broker: Broker,
+    pub(crate) workspaces: Workspaces,
+    limits: DispatchLimits,
+    requests: mpsc::Sender<Request>,
+}
+
+impl Dispatcher {
+    /// Settles what an earlier process left running, then takes up what it left queued.
+    ///
+    /// # Errors
+    /// Whatever the store says.
+    pub async fn start(parts: Parts) -> Result<Self, DispatchError> {
+        let broker = Broker::new(Arc::clone(&parts.store));
+        // The writer ends by itself once everything that writes has gone.
+        let (log, _writer) = Log::start(Arc::clone(&parts.store), broker.clone());
+        let swept = sweep::run(&parts.store, &log).await?;
+        tracing::info!(
+            interactions = swept.interactions,
+            tasks = swept.tasks,
+            agent_sessions = swept.agent_sessions,
+            "settled what an earlier process left"
+        );
+        let git = parts.git.clone();
+        let workspaces = Workspaces::new(Arc::clone(&parts.store), log.clone(), git, parts.config.worktrees);
+        let registry = Arc::new(parts.registry);
+        let (requests, request_inbox) = mpsc::channel(scheduler::REQUESTS);
+        let (inputs, input_inbox) = mpsc::channel(limits::COMMAND_QUEUE);
+        let lanes = LaneParts {
+            store: Arc::clone(&parts.store),
+            log: log.clone(),
+            workspaces: workspaces.clone(),
+            warm: parts.warm,
+            oneshot: parts.oneshot,
+            limits: parts.config.limits.clone(),
+            scheduler: inputs,
+        };
+        Scheduler::start(Arc::new(lanes), Arc::clone(&registry), request_inbox, input_inbox);
+        let limits = parts.config.limits;
+        let shared = Shared { store: parts.store, registry, log, broker, workspaces, limits, requests };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Stops politely: nothing new is claimed, running turns are cancelled by policy, agents are closed, clients are
+    /// let go. Returns when that is done or its limit is over.
+    pub async fn shutdown(&self) {
+        let (done, drained) = oneshot::channel();
+        if self.shared.requests.send(Request::Drain(done)).await.is_ok() {
+            let limit = self.shared.limits.shutdown;
+            if tokio::time::timeout(limit, drained).await.is_err() {
+                tracing::warn!(?limit, "not every agent could be closed within the limit");
+            }
+        }
+        self.shared.broker.close();
+    }
+
+    /// Where everything is kept, for reading.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.shared.store
+    }
+
+    /// The agents.
+    pub fn registry(&self) -> &Registry {
+        &self.shared.registry
+    }
+
+    /// Keeps a human's message, durably, and has it answered when its turn comes. The same request id in the same
+    /// session gives the same answer and no second turn.
+    ///
+    /// # Errors
+    /// [`DispatchError::NotFound`] for the session or chat, [`DispatchError::UnknownAgent`] and the like.
+    pub async fn send_message(&self, message: NewMessage) -> Result<Accepted, DispatchError> {
+        let store = &self.shared.store;
+        let session = store.session(message.session_id).await?.ok_or(DispatchError::NotFound("session"))?;
+        let chat = match message.chat_id {
+            Some(id) => store.chat(id).await?.filter(|chat| chat.session_id == session.id),
+            None => store.chats(session.id).await?.into_iter().next(),
+        };
+        let chat = chat.ok_or(DispatchError::NotFound("chat"))?;
+        self.check_agent(&message.options)?;
+        let key = message.options.request_id.as_ref().map(|id| format!("session/{}/{id}", session.id));
+        if let Some(accepted) = self.accepted_before(key.as_deref()).await? {
+            return Ok(accepted);
+        }
+        let task = Task {
+            session_id: Some(session.id),
+            chat_id: Some(chat.id),
+            ..new_task(session.project_id, message.content, message.options)
+        };
+        let (entry, accepted) = question(&task, chat.id, key.clone());
+        match self.shared.log.write(entry).await {
+            Ok(()) => {
+                self.wake().await;
+                Ok(accepted)
+            }
+            // The same request came twice at once, and the other one was first.
+            Err(error @ StoreError::Conflict { .. }) => {
+                self.accepted_before(key.as_deref()).await?.ok_or_else(|| error.into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Keeps a task that comes from elsewhere than a chat's composer, durably, and has it done.
+    ///
+    /// # Errors
+    /// As [`Dispatcher::send_message`].
+    pub async fn add_task(&self, new: NewTask) -> Result<Task, DispatchError> {
+        let store = &self.shared.store;
+        if let (Some(session_id), Some(_)) = (new.session_id, new.chat_id) {
+            let message = NewMessage { session_id, chat_id: new.chat_id, content: new.input, options: new.options };
+            let accepted = self.send_message(message).await?;
+            return store.task(accepted.task_id).await?.ok_or(DispatchError::NotFound("task"));
+        }
+        if new.chat_id.is_some() {
+            return Err(DispatchError::Invalid("a chat needs its session: give both, or neither".to_owned()));
+        }
+        store.project(new.project_id).await?.ok_or(DispatchError::NotFound("project"))?;
+        if let Some(id) = new.session_id {
+            let session = store.session(id).await?.ok_or(DispatchError::NotFound("session"))?;
+            if session.project_id != new.project_id {
+                return Err(DispatchError::Invalid("the session belongs to another project".to_owned()));
+            }
+        }
+        self.check_agent(&new.options)?;
+        let key = new.options.request_id.as_ref().map(|id| format!("project/{}/{id}", new.project_id));
+        if let Some(key) = &key
+            && let Some(task) = store.task_by_request(key).await?
+        {
+            return Ok(task);
+        }
+        let task = Task { session_id: new.session_id, ..new_task(new.project_id, new.input, new.options) };
+        let subject = Subject { task_id: Some(task.id), ..Subject::default() };
+        let entry = Entry {
+            session: task.session_id,
+            frames: vec![subject.frame(task_updated(&task))],
+            changes: vec![Change::AddTask { task: Box::new(task.clone()), request_key: key.clone() }],
+        };
+        match (self.shared.log.write(entry).await, key) {
+            (Ok(()), _) => {
+                self.wake().await;
+                Ok(task)
+            }
+            (Err(error @ StoreError::Conflict { .. }), Some(key)) => {
+                store.task_by_request(&key).await?.ok_or_else(|| error.into())
+            }
+            (Err(error), _) => Err(error.into()),
+        }
+    }
+
+    /// Stops a task: one that waits never runs, one that runs is cancelled, one that has ended stays as it is. Returns
+    /// the task as it is at that moment; a running one ends a little later.
+    ///
+    /// # Errors
+    /// [`DispatchError::NotFound`].
+    pub async fn cancel_task(&self, id: TaskId) -> Result<Task, DispatchError> {
+        let store = &self.shared.store;
+        let mut task = store.task(id).await?.ok_or(DispatchError::NotFound("task"))?;
+        if task.state == TaskState::Queued {
+            match self.cancel_queued(&mut task).await {
+                Ok(()) => return Ok(task),
+                // It was claimed in the meantime.
+                Err(StoreError::Conflict { .. }) => {
+                    task = store.task(id).await?.ok_or(DispatchError::NotFound("task"))?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if task.state == TaskState::Running {
+            let request = Request::Cancel(id);
+            self.shared.requests.send(request).await.map_err(|_| DispatchError::ShuttingDown)?;
+        }
+        Ok(task)
+    }
+
+    pub(crate) async fn cancel_queued(&self, task: &mut Task) -> Result<(), StoreError> {
+        let now = env::now();
+        task.state = TaskState::Cancelled;
+        task.ended_at = Some(now);
+        task.outcome = Some(TurnOutcome::cancelled(DecidedBy::User, "cancelled before it ran"));
+        let subject = Subject { chat_id: task.chat_id, message_id: None, task_id: Some(task.id) };
+        let frames = vec![subject.frame(task_updated(task))];
+        let mut changes = vec![Change::UpdateTask { task: Box::new(task.clone()), from: TaskState::Queued }];
+        for message in self.shared.store.messages_of_task(task.id).await? {
+            let cancelled = Message { status: MessageStatus::Cancelled, finished_at: Some(now), ..message };
+            changes.push(Change::PutMessage(Box::new(cancelled)));
+        }
+        self.shared.log.write(Entry { session: task.session_id, changes, frames }).await
+    }
+
+    /// Answers a question, durably, and hands the answer to the agent.
+    ///
+    /// # Errors
+    /// [`DispatchError::NotFound`] for an unknown one, [`DispatchError::AlreadySettled`] for one that was settled
+    /// before, [`DispatchError::Invalid`] for an answer that does not fit, [`DispatchError::Conflict`] if the agent is
+    /// not asking any more.
+    pub async fn answer(&self, id: InteractionId, answer: Answer) -> Result<Interaction, DispatchError> {
+        let interaction = self.open_interaction(id).await?;
+        let (reply, answered) = oneshot::channel();
+        let request = Request::Answer(Box::new(interaction), answer, reply);
+        self.shared.requests.send(request).await.map_err(|_| DispatchError::ShuttingDown)?;
+        let result = answered.await.unwrap_or(Err(DispatchError::ShuttingDown));
+        match result {
+            Ok(()) => {}
+            // It may have been settled while this answer was on its way: then that is what to say.
+            Err(error @ DispatchError::Conflict(_)) => {
+                self.open_interaction(id).await?;
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        }
+        self.shared.store.interaction(id).await?.ok_or(DispatchError::NotFound("interaction"))
+    }
+
+    async fn open_interaction(&self, id: InteractionId) -> Result<Interaction, DispatchError> {
+        let interaction = self.shared.store.interaction(id).await?.ok_or(DispatchError::NotFound("interaction"))?;
+        match interaction.settled {
+            None => Ok(interaction),
+            Some((outcome, decided_by)) => Err(DispatchError::AlreadySettled { outcome, decided_by }),
+        }
+    }
+
+    /// Watches a session from the frame after `after` on.
+    ///
+    /// # Errors
+    /// [`DispatchError::NotFound`] for an unknown session.
+    pub async fn subscribe(&self, session: SessionId, after: Seq) -> Result<Subscription, DispatchError> {
+        self.shared.store.session(session).await?.ok_or(DispatchError::NotFound("session"))?;
+        Ok(self.shared.broker.subscribe(session, after).await?)
+    }
+
+    /// Ends a chat's agents; nothing may run in it.
+    pub(crate) async fn close_chat(&self, chat: boocoder_model::ChatId) {
+        let _ = self.shared.requests.send(Request::CloseChat(chat)).await;
+    }
+
+    async fn wake(&self) {
+        // A scheduler that has gone is shutting down; the next process takes the task up.
+        let _ = self.shared.requests.send(Request::Wake).await;
+    }
+
+    fn check_agent(&self, options: &TaskOptions) -> Result<(), DispatchError> {
+        match self.shared.registry.get(&options.agent) {
+            None => Err(DispatchError::UnknownAgent(options.agent.to_string())),
+            Some(spec) if !spec.enabled => Err(DispatchError::AgentDisabled(options.agent.clone())),
+            Some(_) => Ok(()),
+        }
+    }
+
+    async fn accepted_before(&self, key: Option<&str>) -> Result<Option<Accepted>, DispatchError> {
+        let Some(key) = key else { return Ok(None) };
+        let Some(task) = self.shared.store.task_by_request(key).await? else { return Ok(None) };
+        let messages = self.shared.store.messages_of_task(task.id).await?;
+        let asked = messages.into_iter().find(|message| message.role == MessageRole::User);
+        Ok(asked.zip(task.chat_id).map(|(message, chat_id)| Accepted {
+            message_id: message.id,
+            task_id: task.id,
+            chat_id,
+        }))
+    }
+}
+
+fn new_task(project_id: boocoder_model::ProjectId, input: Vec<ContentPart>, options: TaskOptions) -> Task {
+    Task {
+        id: TaskId::from_uuid(env::new_id()),
+        project_id,
+        session_id: None,
+        chat_id: None,
+        agent: options.agent,
+        input,
+        model: options.model,
+        mode_id: options.mode_id,
+        thinking_option_id: options.thinking_option_id,
+        approval: options.approval,
+        state: TaskState::Queued,
+        execution_path: None,
+        outcome: None,
+        output_summary: None,
+        cost_tokens: None,
+        created_at: env::now(),
+        started_at: None,
+        ended_at: None,
+    }
+}
+
+/// A human's message with its task, as they are kept and shown.
+fn question(task: &Task, chat_id: boocoder_model::ChatId, request_key: Option<String>) -> (Entry, Accepted) {
+    let (texts, attachments): (Vec<_>, Vec<_>) =
+        task.input.iter().cloned().partition(|part| matches!(part, ContentPart::Text(_)));
+    let texts: Vec<_> = texts
+        .into_iter()
+        .filter_map(|part| if let ContentPart::Text(text) = part { Some(text) } else { None })
+        .collect();
+    let message = Message {
+        id: MessageId::from_uuid(env::new_id()),
+        chat_id: task.chat_id,
+        session_id: task.session_id,
+        task_id: task.id,
+        role: MessageRole::User,
+        agent: task.agent.clone(),
+        content: texts.join("\n"),
+        attachments,
+        reasoning: String::new(),
+        tool_calls: Vec::new(),
+        status: MessageStatus::Queued,
+        error: None,
+        created_at: task.created_at,
+        finished_at: None,
+    };
+    let accepted = Accepted { message_id: message.id, task_id: task.id, chat_id };
+    let subject = Subject { chat_id: Some(chat_id), message_id: Some(message.id), task_id: Some(task.id) };
+    let started = FrameBody::MessageStarted {
+        role: message.role.to_string(),
+        agent: message.agent.to_string(),
+        content: Some(message.content.clone()),
+        attachments: message.attachments.iter().cloned().map(Into::into).collect(),
+    };
+    let queued = Subject { message_id: None, ..subject };
+    let frames: Vec<Frame> = vec![subject.frame(started), queued.frame(task_updated(task))];
+    let changes =
+        vec![Change::AddTask { task: Box::new(task.clone()), request_key }, Change::PutMessage(Box::new(message))];
+    (Entry { session: task.session_id, changes, frames }, accepted)
+}

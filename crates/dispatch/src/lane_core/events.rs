@@ -1,0 +1,188 @@
+//! What the agent says while the lane listens, and the questions that it asks.
+
+use boocoder_backend::{BackendError, SessionEvent};
+use boocoder_model::{
+    AgentSessionStatus, Answer, Approval, DecidedBy, Interaction, InteractionId, InteractionOutcome, PermissionKind,
+    Question, TurnId, TurnOutcome,
+};
+use boocoder_store::Change;
+use boocoder_wire::{Frame, FrameBody};
+use jiff::Timestamp;
+
+use super::{Action, Current, LaneCore, OpenQuestion, Phase, after, settlement};
+use crate::recorder::record_between_turns;
+
+/// What a batch of events collects before it is written.
+#[derive(Debug, Default)]
+struct Batch {
+    frames: Vec<Frame>,
+    changes: Vec<Change>,
+    actions: Vec<Action>,
+}
+
+impl LaneCore {
+    pub(super) fn events(&mut self, events: Vec<SessionEvent>, now: Timestamp) -> Vec<Action> {
+        let mut batch = Batch::default();
+        for event in events {
+            self.event(event, now, &mut batch);
+        }
+        self.flush(&mut batch);
+        batch.actions
+    }
+
+    fn event(&mut self, event: SessionEvent, now: Timestamp, batch: &mut Batch) {
+        match event {
+            SessionEvent::Agent { turn, event } => match &mut self.phase {
+                Phase::Running(current) if turn == Some(current.turn.id) => {
+                    current.recorder.record(event, &mut self.ledger, &mut batch.frames);
+                }
+                Phase::Idle | Phase::Preparing(_) | Phase::Opening(_) | Phase::Running(_) | Phase::Settling(..) => {
+                    let subject = self.between_turns();
+                    record_between_turns(event, &mut self.ledger, subject, &mut batch.frames);
+                }
+            },
+            SessionEvent::Asked { turn, id, question } => self.asked(turn, id, question, now, batch),
+            SessionEvent::Withdrawn { id, outcome, decided_by } => {
+                self.withdrawn(id, outcome, decided_by, now, batch);
+            }
+            SessionEvent::TurnEnded { turn, outcome } => {
+                if let Some(current) = self.take_running(turn) {
+                    self.flush(batch);
+                    let actions = self.end(current, outcome, Vec::new(), now);
+                    batch.actions.extend(actions);
+                }
+            }
+            SessionEvent::Exited { status, stderr } => self.exited(&status, &stderr, now, batch),
+        }
+    }
+
+    /// The turn with this id, if it runs; the lane is idle then.
+    fn take_running(&mut self, turn: TurnId) -> Option<Box<Current>> {
+        if !matches!(&self.phase, Phase::Running(current) if current.turn.id == turn) {
+            return None;
+        }
+        match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Running(current) => Some(current),
+            Phase::Idle | Phase::Preparing(_) | Phase::Opening(_) | Phase::Settling(..) => None,
+        }
+    }
+
+    /// Turns what a batch collected into a write, so that what follows is ordered behind it.
+    fn flush(&self, batch: &mut Batch) {
+        if batch.frames.is_empty() && batch.changes.is_empty() {
+            return;
+        }
+        let entry = self.entry(std::mem::take(&mut batch.changes), std::mem::take(&mut batch.frames));
+        batch.actions.push(Action::Write(entry));
+    }
+
+    fn asked(
+        &mut self,
+        turn: Option<TurnId>,
+        id: InteractionId,
+        question: Question,
+        now: Timestamp,
+        batch: &mut Batch,
+    ) {
+        let deadline = after(now, self.limits.interaction);
+        let running = match &mut self.phase {
+            Phase::Running(current) => Some(current),
+            Phase::Idle | Phase::Preparing(_) | Phase::Opening(_) | Phase::Settling(..) => None,
+        };
+        let in_turn = |current: &&mut Box<Current>| turn == Some(current.turn.id) && current.cancelled_by.is_none();
+        let Some(current) = running.filter(in_turn) else {
+            // Nobody waits for this turn any more, or there is none: a question without an asker is cancelled.
+            batch.actions.push(Action::Answer(id, Answer::Cancel));
+            return;
+        };
+        let subject = current.recorder.subject();
+        let asked = Interaction {
+            id,
+            session_id: current.task.session_id,
+            chat_id: current.task.chat_id,
+            task_id: current.task.id,
+            agent: self.agent.clone(),
+            question: question.clone(),
+            settled: None,
+            created_at: now,
+        };
+        let policy = policy_answer(current.task.approval, &question);
+        current.questions.insert(id, OpenQuestion { question, deadline });
+        batch.changes.push(Change::OpenInteraction(Box::new(asked.clone())));
+        let body = FrameBody::InteractionRequested { interaction: Box::new(asked.into()) };
+        batch.frames.push(subject.frame(body));
+        if let Some(answer) = policy {
+            self.flush(batch);
+            let actions = self.settle_question(id, answer, DecidedBy::Policy, now);
+            batch.actions.extend(actions);
+        }
+    }
+
+    fn withdrawn(
+        &mut self,
+        id: InteractionId,
+        outcome: InteractionOutcome,
+        decided_by: DecidedBy,
+        now: Timestamp,
+        batch: &mut Batch,
+    ) {
+        let Some(current) = self.current_mut() else { return };
+        if current.questions.remove(&id).is_none() {
+            return;
+        }
+        let subject = current.recorder.subject();
+        let (change, frame) = settlement(subject, id, outcome, decided_by, now);
+        batch.changes.push(change);
+        batch.frames.push(frame);
+    }
+
+    /// Settles an open question and hands the agent the answer. One that is not open is left alone: whoever asked to
+    /// answer it looked before, with [`LaneCore::question`].
+    pub(super) fn settle_question(
+        &mut self,
+        id: InteractionId,
+        answer: Answer,
+        by: DecidedBy,
+        now: Timestamp,
+    ) -> Vec<Action> {
+        let Some(current) = self.current_mut() else { return Vec::new() };
+        if current.questions.remove(&id).is_none() {
+            return Vec::new();
+        }
+        let subject = current.recorder.subject();
+        let (change, frame) = settlement(subject, id, answer.clone().into(), by, now);
+        vec![Action::WriteThenAnswer(self.entry(vec![change], vec![frame]), id, answer)]
+    }
+
+    fn exited(&mut self, status: &str, stderr: &str, now: Timestamp, batch: &mut Batch) {
+        let resumable = self.live.take().is_some_and(|live| live.resumable);
+        if let Some(record) = &mut self.record {
+            record.native_id = record.native_id.take().filter(|_| resumable);
+        }
+        self.flush(batch);
+        match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Running(current) => {
+                // The backend ends the turn before it reports the exit; this is for one that could not.
+                let reason = BackendError::Exited { status: status.to_owned(), stderr: stderr.to_owned() }.to_string();
+                let actions = self.end(current, TurnOutcome::failed(DecidedBy::Crash, reason), Vec::new(), now);
+                batch.actions.extend(actions);
+            }
+            Phase::Idle => batch.actions.extend(self.agent_session_write(AgentSessionStatus::Crashed, now)),
+            // The end of the turn says how the agent session is.
+            phase @ (Phase::Preparing(_) | Phase::Opening(_) | Phase::Settling(..)) => self.phase = phase,
+        }
+    }
+}
+
+/// What autonomous mode answers, if it may: what can be allowed once is allowed, and a form that nobody fills in is
+/// declined. Where only "always" is on offer the human is asked after all.
+fn policy_answer(approval: Approval, question: &Question) -> Option<Answer> {
+    match (approval, question) {
+        (Approval::Ask, _) => None,
+        (Approval::Auto, Question::Permission { options, .. }) => {
+            let once = options.iter().find(|option| option.kind == PermissionKind::AllowOnce)?;
+            Some(Answer::Select(once.id.clone()))
+        }
+        (Approval::Auto, Question::Form { .. } | Question::Url { .. }) => Some(Answer::Decline),
+    }
+}

@@ -1,0 +1,319 @@
+//! A turn from its start to its end: prepare, open, prompt, cancel, settle.
+
+use std::collections::BTreeMap;
+
+use boocoder_backend::{BackendError, Prompt, SessionInfo};
+use boocoder_model::{
+    AgentSession, AgentSessionStatus, DecidedBy, ExecutionPath, InteractionOutcome, Message, MessageRole,
+    MessageStatus, Resumed, Task, TaskId, TaskState, Turn, TurnOutcome, TurnStatus,
+};
+use boocoder_store::Change;
+use boocoder_usage_mapper::UsageMapper;
+use boocoder_wire::FrameBody;
+use jiff::Timestamp;
+
+use super::{Action, Compared, Current, LaneCore, Live, Phase, Prepared, TurnStart, after, settlement, task_updated};
+use crate::limits;
+use crate::recorder::Recorder;
+
+impl LaneCore {
+    pub(super) fn run(&mut self, mut task: Box<Task>, start: TurnStart, now: Timestamp) -> Vec<Action> {
+        debug_assert!(self.is_idle(), "the store gives out one task of a chat at a time");
+        self.session = task.session_id;
+        task.execution_path = Some(start.path);
+        let message = Message {
+            id: start.message,
+            chat_id: task.chat_id,
+            session_id: task.session_id,
+            task_id: task.id,
+            role: MessageRole::Assistant,
+            agent: self.agent.clone(),
+            content: String::new(),
+            attachments: Vec::new(),
+            reasoning: String::new(),
+            tool_calls: Vec::new(),
+            status: MessageStatus::Streaming,
+            error: None,
+            created_at: now,
+            finished_at: None,
+        };
+        let turn = Turn {
+            id: start.turn,
+            task_id: task.id,
+            message_id: start.message,
+            after: start.after,
+            before_tree: None,
+            after_tree: None,
+            outcome: None,
+            started_at: now,
+            ended_at: None,
+        };
+        let recorder = Recorder::new(message.clone());
+        let subject = recorder.subject();
+        let frames = vec![
+            subject.frame(task_updated(&task)),
+            subject.frame(FrameBody::MessageStarted {
+                role: message.role.to_string(),
+                agent: self.agent.to_string(),
+                content: None,
+                attachments: Vec::new(),
+            }),
+        ];
+        let changes = vec![
+            Change::UpdateTask { task: task.clone(), from: TaskState::Running },
+            Change::PutMessage(Box::new(message)),
+            Change::PutTurn(turn.clone()),
+        ];
+        let actions = vec![
+            Action::Write(self.entry(changes, frames)),
+            Action::Prepare { task: task.clone(), know_record: self.record.is_some() },
+        ];
+        self.phase = Phase::Preparing(Box::new(Current {
+            task,
+            turn,
+            recorder,
+            questions: BTreeMap::new(),
+            cancelled_by: None,
+            deadline: after(now, self.limits.turn),
+            opened: false,
+            prompted: false,
+        }));
+        actions
+    }
+
+    pub(super) fn prepared(&mut self, result: Result<Box<Prepared>, String>, now: Timestamp) -> Vec<Action> {
+        let Phase::Preparing(current) = std::mem::replace(&mut self.phase, Phase::Idle) else { return Vec::new() };
+        let prepared = match result {
+            Ok(prepared) => *prepared,
+            Err(reason) => return self.end(current, TurnOutcome::failed(DecidedBy::Policy, reason), Vec::new(), now),
+        };
+        if let Some(record) = prepared.record {
+            self.ledger = UsageMapper::resume(record.usage);
+            self.record = Some(record);
+        }
+        let mut changes = Vec::new();
+        if let Some(question) = prepared.question {
+            let done = Message { status: MessageStatus::Complete, finished_at: Some(now), ..question };
+            changes.push(Change::PutMessage(Box::new(done)));
+        }
+        let mut actions = Vec::new();
+        if !changes.is_empty() {
+            actions.push(Action::Write(self.entry(changes, Vec::new())));
+        }
+        if let Some(by) = current.cancelled_by {
+            let outcome = TurnOutcome::cancelled(by, "cancelled before the agent was asked");
+            return self.end(current, outcome, actions, now);
+        }
+        if self.live.is_some() {
+            actions.extend(self.prompt(current, now));
+        } else {
+            let resume = self.record.as_ref().and_then(|record| record.native_id.clone());
+            self.phase = Phase::Opening(current);
+            actions.push(Action::Open(resume));
+        }
+        actions
+    }
+
+    pub(super) fn opened(&mut self, result: Result<Box<SessionInfo>, BackendError>, now: Timestamp) -> Vec<Action> {
+        let Phase::Opening(mut current) = std::mem::replace(&mut self.phase, Phase::Idle) else { return Vec::new() };
+        let info = match result {
+            Ok(info) => info,
+            Err(error) => {
+                let outcome = TurnOutcome::failed(decider(&error), error.to_string());
+                return self.end(current, outcome, Vec::new(), now);
+            }
+        };
+        self.live = Some(Live { native_id: info.native_id.clone(), resumable: info.resumable });
+        current.opened = true;
+        if info.resumed != Resumed::Native {
+            self.ledger.counters_restarted();
+        }
+        let usage = self.ledger.totals();
+        if let Some(chat_id) = self.chat {
+            self.record = Some(AgentSession {
+                chat_id,
+                agent: self.agent.clone(),
+                backend: current.task.execution_path.unwrap_or(ExecutionPath::AcpWarm),
+                native_id: Some(info.native_id.clone()),
+                status: AgentSessionStatus::Active,
+                resumed: Some(info.resumed),
+                config_fingerprint: None,
+                usage,
+                last_active_at: Some(now),
+            });
+        }
+        if let Some(by) = current.cancelled_by {
+            // It was open before it could be given up: the agent stays for the next turn.
+            let outcome = TurnOutcome::cancelled(by, "cancelled while the agent was starting");
+            return self.end(current, outcome, Vec::new(), now);
+        }
+        self.prompt(current, now)
+    }
+
+    fn prompt(&mut self, current: Box<Current>, now: Timestamp) -> Vec<Action> {
+        let prompt = Prompt {
+            turn: current.turn.id,
+            content: current.task.input.clone(),
+            model: current.task.model.clone(),
+            mode: current.task.mode_id.clone(),
+            thinking: current.task.thinking_option_id.clone(),
+        };
+        self.phase = Phase::Running(current);
+        let mut actions = vec![Action::Prompt(prompt)];
+        actions.extend(self.agent_session_write(AgentSessionStatus::Active, now));
+        actions
+    }
+
+    pub(super) fn prompted(&mut self) -> Vec<Action> {
+        let Phase::Running(current) = &mut self.phase else { return Vec::new() };
+        current.prompted = true;
+        let turn = current.turn.id;
+        current.cancelled_by.map(|by| Action::CancelTurn(turn, by)).into_iter().collect()
+    }
+
+    pub(super) fn prompt_failed(&mut self, error: BackendError, now: Timestamp) -> Vec<Action> {
+        let Phase::Running(current) = std::mem::replace(&mut self.phase, Phase::Idle) else { return Vec::new() };
+        let gone = matches!(error, BackendError::Closed | BackendError::Exited { .. });
+        if gone && !current.opened && current.cancelled_by.is_none() {
+            // The process died while nobody was looking: the turn has not begun, so it may be started again.
+            self.live = None;
+            let resume = self.record.as_ref().and_then(|record| record.native_id.clone());
+            self.phase = Phase::Opening(current);
+            return vec![Action::CloseSession, Action::Open(resume)];
+        }
+        self.end(current, TurnOutcome::failed(decider(&error), error.to_string()), Vec::new(), now)
+    }
+
+    pub(super) fn cancel(&mut self, task: TaskId, by: DecidedBy) -> Vec<Action> {
+        let Some(current) = self.current_mut().filter(|current| current.task.id == task) else { return Vec::new() };
+        if current.cancelled_by.is_some() {
+            return Vec::new();
+        }
+        current.cancelled_by = Some(by);
+        let turn = current.turn.id;
+        match &self.phase {
+            Phase::Opening(_) => vec![Action::AbandonOpen],
+            Phase::Running(current) if current.prompted => vec![Action::CancelTurn(turn, by)],
+            // What is under way looks at it when it is done; a turn that is settling has ended already.
+            Phase::Idle | Phase::Preparing(_) | Phase::Running(_) | Phase::Settling(..) => Vec::new(),
+        }
+    }
+
+    /// The opening was given up, as [`Action::AbandonOpen`] asked.
+    pub(crate) fn open_abandoned(&mut self, now: Timestamp) -> Vec<Action> {
+        let Phase::Opening(current) = std::mem::replace(&mut self.phase, Phase::Idle) else { return Vec::new() };
+        let by = current.cancelled_by.unwrap_or(DecidedBy::User);
+        self.end(current, TurnOutcome::cancelled(by, "cancelled while the agent was starting"), Vec::new(), now)
+    }
+
+    /// The turn is over: questions nobody answered are cancelled, and the worktree is compared.
+    pub(super) fn end(
+        &mut self,
+        mut current: Box<Current>,
+        outcome: TurnOutcome,
+        mut actions: Vec<Action>,
+        now: Timestamp,
+    ) -> Vec<Action> {
+        let subject = current.recorder.subject();
+        let (mut changes, mut frames) = (Vec::new(), Vec::new());
+        for (id, _) in std::mem::take(&mut current.questions) {
+            let (change, frame) = settlement(subject, id, InteractionOutcome::Cancelled, outcome.decided_by, now);
+            changes.push(change);
+            frames.push(frame);
+        }
+        if !changes.is_empty() {
+            actions.push(Action::Write(self.entry(changes, frames)));
+        }
+        actions.push(Action::Compare(current.task.clone(), current.turn.id));
+        self.phase = Phase::Settling(current, outcome);
+        actions
+    }
+
+    pub(super) fn compared(&mut self, compared: Compared, now: Timestamp) -> Vec<Action> {
+        let Phase::Settling(current, outcome) = &self.phase else { return Vec::new() };
+        let outcome = outcome.clone();
+        let subject = current.recorder.subject();
+        let mut task = current.task.clone();
+        let mut turn = current.turn.clone();
+        let mut message = current.recorder.message();
+        let used = current.recorder.used();
+
+        message.status = match outcome.status {
+            TurnStatus::Completed => MessageStatus::Complete,
+            TurnStatus::Failed => MessageStatus::Failed,
+            TurnStatus::Cancelled => MessageStatus::Cancelled,
+        };
+        message.error = (outcome.status == TurnStatus::Failed).then(|| outcome.reason.clone());
+        message.finished_at = Some(now);
+        turn.outcome = Some(outcome.clone());
+        turn.ended_at = Some(now);
+        turn.after_tree = compared.after_tree;
+        task.state = outcome.status.into();
+        task.output_summary = Some(summary(message.error.as_deref().unwrap_or(&message.content)));
+        task.outcome = Some(outcome.clone());
+        task.cost_tokens = Some(used.input + used.output).filter(|tokens| *tokens > 0);
+        task.ended_at = Some(now);
+
+        let mut frames = Vec::new();
+        if let Some(reason) = compared.failure {
+            let message = format!("what the turn changed could not be read: {reason}");
+            frames.push(subject.frame(FrameBody::Notice { message }));
+        }
+        frames.push(
+            subject
+                .frame(FrameBody::MessageComplete { status: message.status.to_string(), error: message.error.clone() }),
+        );
+        if let Some(agents) = compared.agents {
+            let agents = agents.into_iter().map(|agent| agent.map(|name| name.to_string())).collect();
+            frames.push(subject.frame(FrameBody::PendingChanged { agents }));
+        }
+        let mut changes = vec![Change::PutMessage(Box::new(message)), Change::PutTurn(turn)];
+        changes.extend(compared.changes);
+        let warm = current.task.execution_path == Some(ExecutionPath::AcpWarm);
+        let status = match (&self.live, outcome.decided_by) {
+            (Some(_), _) if warm => AgentSessionStatus::Idle,
+            (None, DecidedBy::Crash) => AgentSessionStatus::Crashed,
+            (Some(_) | None, _) => AgentSessionStatus::Closed,
+        };
+        if let Some((change, frame)) = self.agent_session(status, now) {
+            changes.push(change);
+            frames.push(frame);
+        }
+        frames.push(subject.frame(task_updated(&task)));
+        changes.push(Change::UpdateTask { task, from: TaskState::Running });
+        vec![Action::Settle(self.entry(changes, frames))]
+    }
+
+    pub(super) fn settled(&mut self) -> Vec<Action> {
+        let Phase::Settling(current, _) = std::mem::replace(&mut self.phase, Phase::Idle) else { return Vec::new() };
+        let mut actions = Vec::new();
+        if current.task.execution_path != Some(ExecutionPath::AcpWarm) {
+            self.live = None;
+            actions.push(Action::CloseSession);
+        }
+        actions.push(Action::Ended(current.task.id));
+        actions
+    }
+}
+
+/// Who decided that a turn which could not be started has failed.
+const fn decider(error: &BackendError) -> DecidedBy {
+    match error {
+        BackendError::Exited { .. } | BackendError::Spawn { .. } | BackendError::Closed => DecidedBy::Crash,
+        BackendError::StartTimeout { .. } => DecidedBy::Watchdog,
+        BackendError::NotFound { .. }
+        | BackendError::ProtocolVersion { .. }
+        | BackendError::Busy
+        | BackendError::UnknownInteraction(_)
+        | BackendError::InvalidAnswer(_)
+        | BackendError::Unsupported(_) => DecidedBy::Policy,
+        BackendError::AuthRequired { .. } | BackendError::Agent { .. } | BackendError::Protocol(_) => DecidedBy::Agent,
+    }
+}
+
+fn summary(text: &str) -> String {
+    match text.char_indices().nth(limits::SUMMARY) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,92 @@
+//! Turns in, frames out.
+//!
+//! A [`Dispatcher`] takes messages and tasks, runs each on the agent it names, keeps everything that is said, asks a human
+//! when the agent asks, and queues the edits. It needs a `Store` (in memory or in Postgres), backends and git; it needs no
+//! server, and whoever embeds it can do without a database.
+//!
+//! Data flows one way:
+//!
+//! ```text
+//! agent → backend (maps) → lane → log (numbers, commits) → broker → client
+//! ```
+//!
+//! | module | does |
+//! | --- | --- |
+//! | `core`, `scheduler` | decides which task runs where; does it |
+//! | `lane_core`, `lane` | decides for one agent in one chat; does it |
+//! | `recorder` | one turn's events as frames and as a message |
+//! | `log`, `broker` | the one writer; the fan-out to clients |
+//! | `workspace`, `pending` | worktrees, and what their diffs mean for the queue of pending changes |
+//! | `sessions`, `decisions` | projects, sessions and chats; a human's decisions |
+//! | `sweep` | what a start settles of what an earlier process left |
+//!
+//! What is deliberately not here: how agents are spoken to (`boocoder-backend`), SQL (`boocoder-store`) and HTTP (the
+//! binary). To add a command, add its words to `command`, and its decision to `core` or `lane_core` first.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use boocoder_backend::{AcpBackend, OneshotBackend, Registry};
+//! use boocoder_dispatch::{DispatchConfig, DispatchError, DispatchLimits, Dispatcher, NewMessage, Parts, TaskOptions};
+//! use boocoder_model::{Approval, ContentPart, Seq};
+//! use boocoder_store::MemStore;
+//! use boocoder_worktree::{Git, Limits};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let repository = boocoder_testkit::repo::TestRepo::new()?;
+//! let acp = AcpBackend::new(std::env::vars_os().collect());
+//! let dispatcher = Dispatcher::start(Parts {
+//!     store: Arc::new(MemStore::new()),
+//!     registry: Registry::default(),
+//!     oneshot: Arc::new(OneshotBackend::new(acp.clone())),
+//!     warm: Arc::new(acp),
+//!     git: Git::new(Limits::default()),
+//!     config: DispatchConfig { worktrees: dir.path().join("worktrees"), limits: DispatchLimits::default() },
+//! })
+//! .await?;
+//!
+//! let project = dispatcher.add_project(repository.path(), None).await?;
+//! let (session, _chat) = dispatcher.add_session(project.id, Some("tidy up".into())).await?;
+//! let mut frames = dispatcher.subscribe(session.id, Seq::ZERO).await?;
+//!
+//! let options = TaskOptions {
+//!     agent: "goose".into(),
+//!     model: None,
+//!     mode_id: None,
+//!     thinking_option_id: None,
+//!     approval: Approval::Ask,
+//!     request_id: None,
+//! };
+//! let content = vec![ContentPart::Text("remove the dead code".into())];
+//! let sent = dispatcher.send_message(NewMessage { session_id: session.id, chat_id: None, content, options }).await;
+//! assert!(matches!(sent, Err(DispatchError::UnknownAgent(_))), "this registry is empty");
+//!
+//! dispatcher.shutdown().await;
+//! assert_eq!(frames.next().await?, None);
+//! # Ok(())
+//! # }
+//! ```
+
+mod broker;
+mod command;
+pub mod core;
+mod decisions;
+mod dispatcher;
+mod env;
+mod lane;
+mod lane_core;
+pub mod limits;
+mod log;
+mod pending;
+mod recorder;
+mod scheduler;
+mod sessions;
+mod sweep;
+mod workspace;
+
+pub use broker::{Broker, Subscription};
+pub use command::{Accepted, DispatchError, NewMessage, NewTask, SessionRisk, TaskOptions};
+pub use dispatcher::{DispatchConfig, Dispatcher, Parts};
+pub use limits::DispatchLimits;

@@ -1,0 +1,288 @@
+//! The one writer: gives frames their numbers, commits them in groups together with the state that they tell of, and
+//! shows them once they are committed. `docs/decisions/0001-one-log-one-writer.md` tells why and what happens on each failure.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use boocoder_model::{Seq, SessionId};
+use boocoder_store::{Change, Store, StoreError, StoredFrame, WriteBatch};
+use boocoder_wire::Frame;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::broker::Broker;
+use crate::limits;
+
+/// What is written together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Entry {
+    /// The session whose frames these are; without one the frames have nowhere to go and are not written.
+    pub(crate) session: Option<SessionId>,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) frames: Vec<Frame>,
+}
+
+type Done = oneshot::Sender<Result<(), StoreError>>;
+
+/// An entry on its way to the writer.
+pub(crate) struct Queued {
+    entry: Entry,
+    done: Option<Done>,
+}
+
+/// The way to the writer.
+#[derive(Clone)]
+pub(crate) struct Log {
+    queue: mpsc::Sender<Queued>,
+    heads: Heads,
+}
+
+/// The last committed number of each session that was written to.
+type Heads = Arc<Mutex<BTreeMap<SessionId, Seq>>>;
+
+impl Log {
+    /// Starts the writer. It ends when every `Log` is gone and all that was queued is written.
+    pub(crate) fn start(store: Arc<dyn Store>, broker: Broker) -> (Self, tokio::task::JoinHandle<()>) {
+        let (queue, inbox) = mpsc::channel(limits::LOG_QUEUE);
+        let heads = Heads::default();
+        let writer = Writer { store, broker, heads: Arc::clone(&heads), unflushed: Unflushed::new() };
+        (Self { queue, heads }, tokio::spawn(writer.run(inbox)))
+    }
+
+    /// Writes an entry and waits until it is committed; durably, if it holds a change.
+    pub(crate) async fn write(&self, entry: Entry) -> Result<(), StoreError> {
+        let (queued, done) = Queued::acknowledged(entry);
+        if self.queue.send(queued).await.is_err() {
+            return Err(gone());
+        }
+        done.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Waits for room; what is sent through the permit is written in that order.
+    pub(crate) async fn reserve(&self) -> Option<mpsc::Permit<'_, Queued>> {
+        self.queue.reserve().await.ok()
+    }
+
+    /// The last number of a session that is known to be committed: a lower bound.
+    pub(crate) fn head(&self, session: SessionId) -> Seq {
+        self.heads.lock().unwrap_or_else(PoisonError::into_inner).get(&session).copied().unwrap_or(Seq::ZERO)
+    }
+}
+
+impl Queued {
+    /// An entry whose commit nobody waits for.
+    pub(crate) const fn silent(entry: Entry) -> Self {
+        Self { entry, done: None }
+    }
+
+    /// An entry, and what will tell that it is committed.
+    pub(crate) fn acknowledged(entry: Entry) -> (Self, oneshot::Receiver<Result<(), StoreError>>) {
+        let (done, receiver) = oneshot::channel();
+        (Self { entry, done: Some(done) }, receiver)
+    }
+}
+
+/// The error of a writer that has ended.
+pub(crate) fn gone() -> StoreError {
+    StoreError::Unreachable("the log's writer has ended".into())
+}
+
+/// Frames that were committed but may not be on disk yet: kept, in case the database dies before they are.
+struct Unflushed {
+    frames: VecDeque<StoredFrame>,
+    bytes: usize,
+    since: Instant,
+}
+
+impl Unflushed {
+    fn new() -> Self {
+        Self { frames: VecDeque::new(), bytes: 0, since: monotonic() }
+    }
+
+    fn flush_is_due(&self) -> bool {
+        self.bytes >= limits::FLUSH_BYTES || (!self.frames.is_empty() && self.since.elapsed() >= limits::FLUSH_AFTER)
+    }
+
+    fn add(&mut self, frames: &[StoredFrame], durable: bool) {
+        if durable {
+            *self = Self::new();
+            return;
+        }
+        if self.frames.is_empty() {
+            self.since = monotonic();
+        }
+        self.bytes += frames.iter().map(|frame| frame.body.len()).sum::<usize>();
+        self.frames.extend(frames.iter().cloned());
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the writer is a shell, and only measures how long frames stay unflushed"
+)]
+fn monotonic() -> Instant {
+    Instant::now()
+}
+
+struct Writer {
+    store: Arc<dyn Store>,
+    broker: Broker,
+    heads: Heads,
+    unflushed: Unflushed,
+}
+
+impl Writer {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Queued>) {
+        let mut group = Vec::with_capacity(limits::LOG_GROUP);
+        while inbox.recv_many(&mut group, limits::LOG_GROUP).await > 0 {
+            let (entries, dones): (Vec<_>, Vec<_>) = group.drain(..).map(|queued| (queued.entry, queued.done)).unzip();
+            match self.commit(&entries).await {
+                Ok(()) => dones.into_iter().for_each(|done| tell(done, Ok(()))),
+                Err(error) if entries.len() == 1 => dones.into_iter().for_each(|done| refused(done, &error)),
+                // One of them does not fit; each is tried alone, so that only that one is refused.
+                Err(_) => {
+                    for (entry, done) in entries.into_iter().zip(dones) {
+                        match self.commit(std::slice::from_ref(&entry)).await {
+                            Ok(()) => tell(done, Ok(())),
+                            Err(error) => refused(done, &error),
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Commits entries as one transaction and shows their frames. An unreachable database is waited for.
+    async fn commit(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+        let frames = self.number(entries).await?;
+        let changes: Vec<_> = entries.iter().flat_map(|entry| entry.changes.iter().cloned()).collect();
+        let durable = !changes.is_empty() || self.unflushed.flush_is_due();
+        let mut lost = Vec::new();
+        let mut pause = limits::RETRY_PAUSE.0;
+        loop {
+            let all = [lost.as_slice(), frames.as_slice()].concat();
+            match self.store.commit(WriteBatch { changes: changes.clone(), frames: all, durable }).await {
+                Ok(()) => break,
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(%error, "the database cannot be reached; trying again");
+                    wait(&mut pause).await;
+                    match self.look(&frames).await? {
+                        Found::Everything => break,
+                        Found::Missing(missing) => lost = missing,
+                    }
+                }
+                // Numbers that do not follow on may mean that the database lost what it had not flushed.
+                Err(error) if lost.is_empty() && !self.unflushed.frames.is_empty() => match self.look(&frames).await? {
+                    Found::Missing(missing) if !missing.is_empty() => lost = missing,
+                    Found::Missing(_) | Found::Everything => return Err(error),
+                },
+                Err(error) => return Err(error),
+            }
+        }
+        self.unflushed.add(&frames, durable);
+        self.show(&frames);
+        Ok(())
+    }
+
+    fn show(&self, frames: &[StoredFrame]) {
+        {
+            let mut heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
+            heads.extend(frames.iter().map(|frame| (frame.session_id, frame.seq)));
+        }
+        self.broker.publish(frames);
+    }
+
+    /// Gives the entries' frames the numbers that follow on, and encodes them.
+    async fn number(&self, entries: &[Entry]) -> Result<Vec<StoredFrame>, StoreError> {
+        let mut next: BTreeMap<SessionId, Seq> = BTreeMap::new();
+        let mut frames = Vec::with_capacity(entries.iter().map(|entry| entry.frames.len()).sum());
+        for entry in entries.iter().filter(|entry| !entry.frames.is_empty()) {
+            let Some(session_id) = entry.session else { continue };
+            if let std::collections::btree_map::Entry::Vacant(unknown) = next.entry(session_id) {
+                unknown.insert(self.last_seq(session_id).await?);
+            }
+            let Some(seq) = next.get_mut(&session_id) else { continue };
+            for frame in &entry.frames {
+                *seq = seq.next();
+                frames.push(StoredFrame { session_id, seq: *seq, body: frame.encode(*seq).into() });
+            }
+        }
+        // Runs of one session are shown together; a stable sort keeps each session's order.
+        frames.sort_by_key(|frame| frame.session_id);
+        Ok(frames)
+    }
+
+    async fn last_seq(&self, session: SessionId) -> Result<Seq, StoreError> {
+        let known = self.heads.lock().unwrap_or_else(PoisonError::into_inner).get(&session).copied();
+        match known {
+            Some(seq) => Ok(seq),
+            None => self.stored_seq(session).await,
+        }
+    }
+
+    /// The session's last number as the database has it, waiting for a database that is unreachable.
+    async fn stored_seq(&self, session: SessionId) -> Result<Seq, StoreError> {
+        let mut pause = limits::RETRY_PAUSE.0;
+        loop {
+            match self.store.last_seq(session).await {
+                Err(error) if error.is_transient() => wait(&mut pause).await,
+                result => return result,
+            }
+        }
+    }
+
+    /// After a failure: whether this very group turns out to be committed, and what earlier frames the database lost.
+    async fn look(&self, frames: &[StoredFrame]) -> Result<Found, StoreError> {
+        let mut stored = BTreeMap::new();
+        for frame in self.unflushed.frames.iter().chain(frames) {
+            if let std::collections::btree_map::Entry::Vacant(unknown) = stored.entry(frame.session_id) {
+                unknown.insert(self.stored_seq(frame.session_id).await?);
+            }
+        }
+        let missing = |frame: &&StoredFrame| stored.get(&frame.session_id).is_none_or(|last| frame.seq > *last);
+        if !frames.is_empty() && !frames.iter().any(|frame| missing(&frame)) {
+            return Ok(Found::Everything);
+        }
+        let lost: Vec<_> = self.unflushed.frames.iter().filter(missing).cloned().collect();
+        if !lost.is_empty() {
+            tracing::warn!(frames = lost.len(), "the database lost frames that it had not flushed; writing them again");
+        }
+        Ok(Found::Missing(lost))
+    }
+}
+
+/// What a look at the database after a failure found.
+enum Found {
+    /// The group had been committed after all.
+    Everything,
+    /// The group has to be committed again, and these earlier frames before it.
+    Missing(Vec<StoredFrame>),
+}
+
+async fn wait(pause: &mut Duration) {
+    tokio::time::sleep(*pause).await;
+    *pause = (*pause * 2).min(limits::RETRY_PAUSE.1);
+}
+
+fn tell(done: Option<Done>, result: Result<(), StoreError>) {
+    if let Some(done) = done {
+        // Whoever waited may have gone; what was to be written is written.
+        let _ = done.send(result);
+    }
+}
+
+fn refused(done: Option<Done>, error: &StoreError) {
+    let Some(done) = done else {
+        tracing::error!(%error, "an entry of the log was refused");
+        return;
+    };
+    let copy = if let StoreError::Conflict { what, detail } = error {
+        StoreError::Conflict { what, detail: detail.clone() }
+    } else {
+        StoreError::Driver(error.to_string().into())
+    };
+    tell(Some(done), Err(copy));
+}

@@ -1,0 +1,318 @@
+//! The writer and the broker over a store that fails in every way a database can.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use boocoder_model::{
+    AgentName, AgentSession, Chat, ChatId, Interaction, InteractionId, Message, PendingChange, PendingId, Project,
+    ProjectId, Session, Task, TaskId, Turn, Worktree,
+};
+use boocoder_store::{InteractionFilter, MemStore, ReadBudget, TaskFilter};
+use boocoder_wire::FrameBody;
+use jiff::Timestamp;
+use proptest::prelude::*;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::*;
+use crate::broker::Subscription;
+
+/// What happens to one commit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fault {
+    /// It is written.
+    None,
+    /// The connection dies before anything is written.
+    Before,
+    /// The connection dies after it was written, so that nobody knows.
+    After,
+    /// The database dies and forgets what was not flushed, this commit included.
+    Forget,
+}
+
+/// A store in memory that keeps what was not committed durably apart, and can lose it.
+struct Faulty {
+    durable: MemStore,
+    unflushed: Mutex<Vec<StoredFrame>>,
+    faults: Vec<Fault>,
+    commits: AtomicUsize,
+}
+
+impl Faulty {
+    fn new(faults: Vec<Fault>) -> Self {
+        Self { durable: MemStore::new(), unflushed: Mutex::default(), faults, commits: AtomicUsize::new(0) }
+    }
+
+    async fn write(&self, mut batch: WriteBatch) -> Result<(), StoreError> {
+        if !batch.durable {
+            let expected = self.seq_now(&batch).await?;
+            let first = batch.frames.first().map(|frame| frame.seq);
+            if first.is_some_and(|first| first != expected.next()) {
+                return Err(StoreError::Conflict { what: "frame number", detail: "it does not follow on".into() });
+            }
+            self.unflushed.lock().unwrap().append(&mut batch.frames);
+            return Ok(());
+        }
+        let flushed = std::mem::take(&mut *self.unflushed.lock().unwrap());
+        self.durable.commit(WriteBatch { frames: flushed, ..WriteBatch::default() }).await?;
+        self.durable.commit(batch).await
+    }
+
+    async fn seq_now(&self, batch: &WriteBatch) -> Result<Seq, StoreError> {
+        match batch.frames.first() {
+            Some(frame) => self.last_seq(frame.session_id).await,
+            None => Ok(Seq::ZERO),
+        }
+    }
+}
+
+fn unreachable() -> StoreError {
+    StoreError::Unreachable("the connection was reset".into())
+}
+
+macro_rules! delegate {
+    ($($name:ident($($arg:ident: $ty:ty),*) -> $ret:ty;)+) => {
+        #[async_trait]
+        impl Store for Faulty {
+            async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
+                let turn = self.commits.fetch_add(1, Ordering::Relaxed);
+                match self.faults.get(turn).copied().unwrap_or(Fault::None) {
+                    Fault::None => self.write(batch).await,
+                    Fault::Before => Err(unreachable()),
+                    Fault::After => self.write(batch).await.and(Err(unreachable())),
+                    Fault::Forget => {
+                        self.unflushed.lock().unwrap().clear();
+                        Err(unreachable())
+                    }
+                }
+            }
+
+            async fn last_seq(&self, session: SessionId) -> Result<Seq, StoreError> {
+                let last = self.unflushed.lock().unwrap().last().map(|frame| frame.seq);
+                match last {
+                    Some(seq) => Ok(seq),
+                    None => self.durable.last_seq(session).await,
+                }
+            }
+
+            async fn frames_after(
+                &self,
+                session: SessionId,
+                after: Seq,
+                budget: ReadBudget,
+            ) -> Result<Vec<StoredFrame>, StoreError> {
+                let mut frames = self.durable.frames_after(session, after, budget).await?;
+                let unflushed = self.unflushed.lock().unwrap();
+                if frames.len() < budget.frames && frames.last().is_none_or(|f| f.seq < Seq(u64::MAX)) {
+                    let last = frames.last().map_or(after, |frame| frame.seq);
+                    frames.extend(unflushed.iter().filter(|frame| frame.seq > last).cloned());
+                    frames.truncate(budget.frames);
+                }
+                Ok(frames)
+            }
+
+            async fn agent_session(&self, c: ChatId, a: &AgentName) -> Result<Option<AgentSession>, StoreError> {
+                self.durable.agent_session(c, a).await
+            }
+
+            fn wakeups(&self) -> watch::Receiver<u64> {
+                self.durable.wakeups()
+            }
+
+            $(async fn $name(&self, $($arg: $ty),*) -> Result<$ret, StoreError> {
+                self.durable.$name($($arg),*).await
+            })+
+        }
+    };
+}
+
+delegate! {
+    ping() -> ();
+    claim_task(now: Timestamp) -> Option<Task>;
+    project(id: ProjectId) -> Option<Project>;
+    project_at(path: &Path) -> Option<Project>;
+    projects() -> Vec<Project>;
+    session(id: SessionId) -> Option<Session>;
+    sessions() -> Vec<Session>;
+    chat(id: ChatId) -> Option<Chat>;
+    chats(id: SessionId) -> Vec<Chat>;
+    task(id: TaskId) -> Option<Task>;
+    tasks(filter: TaskFilter) -> Vec<Task>;
+    task_by_request(key: &str) -> Option<Task>;
+    messages(session: SessionId, chat: Option<ChatId>) -> Vec<Message>;
+    messages_of_task(id: TaskId) -> Vec<Message>;
+    turns_of_task(id: TaskId) -> Vec<Turn>;
+    agent_sessions(id: SessionId) -> Vec<AgentSession>;
+    live_agent_sessions() -> Vec<AgentSession>;
+    interaction(id: InteractionId) -> Option<Interaction>;
+    interactions(filter: InteractionFilter) -> Vec<Interaction>;
+    pending_change(id: PendingId) -> Option<PendingChange>;
+    pending_changes(id: SessionId) -> Vec<PendingChange>;
+    worktree_of_session(id: SessionId) -> Option<Worktree>;
+    worktree_of_task(id: TaskId) -> Option<Worktree>;
+}
+
+const SESSION: SessionId = SessionId::from_uuid(Uuid::from_u128(1));
+const ALL: ReadBudget = ReadBudget { frames: usize::MAX, bytes: usize::MAX };
+
+fn said(text: &str) -> Frame {
+    Frame::of_session(FrameBody::Delta { content: text.to_owned() })
+}
+
+fn entry(text: &str) -> Entry {
+    Entry { session: Some(SESSION), changes: Vec::new(), frames: vec![said(text)] }
+}
+
+/// An entry whose change makes its batch durable.
+fn durable(text: &str) -> Entry {
+    Entry { changes: vec![project(text)], ..entry(text) }
+}
+
+fn project(name: &str) -> Change {
+    Change::AddProject(Project {
+        id: ProjectId::from_uuid(Uuid::from_u128(hash(name))),
+        name: name.to_owned(),
+        path: format!("/{name}").into(),
+        created_at: Timestamp::UNIX_EPOCH,
+    })
+}
+
+fn hash(text: &str) -> u128 {
+    text.bytes().fold(7, |hash: u128, byte| hash.wrapping_mul(1_000_003) ^ u128::from(byte))
+}
+
+async fn start(faults: Vec<Fault>) -> (Arc<Faulty>, Log, Broker) {
+    let store = Arc::new(Faulty::new(faults));
+    let session = Session {
+        id: SESSION,
+        project_id: ProjectId::from_uuid(Uuid::from_u128(hash("home"))),
+        title: String::new(),
+        created_at: Timestamp::UNIX_EPOCH,
+    };
+    let changes = vec![project("home"), Change::AddSession(session)];
+    store.durable.commit(WriteBatch { changes, ..WriteBatch::default() }).await.unwrap();
+    let shared: Arc<dyn Store> = Arc::clone(&store) as _;
+    let broker = Broker::new(Arc::clone(&shared));
+    let (log, _writer) = Log::start(shared, broker.clone());
+    (store, log, broker)
+}
+
+fn run<F: Future>(test: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    runtime.block_on(test)
+}
+
+fn expected(texts: &[String]) -> Vec<String> {
+    (1..).zip(texts).map(|(seq, text)| said(text).encode(Seq(seq))).collect()
+}
+
+fn stored(frames: &[StoredFrame]) -> Vec<String> {
+    frames.iter().map(|frame| frame.body.to_string()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Whatever fails, every frame is there once, in order, without a hole, and what was shown is what is stored.
+    #[test]
+    fn nothing_is_lost_doubled_or_renumbered(
+        writes in prop::collection::vec(any::<bool>(), 1..40),
+        faults in prop::collection::vec(
+            prop_oneof![Just(Fault::None), Just(Fault::Before), Just(Fault::After), Just(Fault::Forget)], 0..40),
+        waits in prop::collection::vec(any::<bool>(), 40),
+    ) {
+        run(async {
+            let (store, log, broker) = start(faults).await;
+            let mut shown = broker.subscribe(SESSION, Seq::ZERO).await.unwrap();
+            let texts: Vec<_> = (0..writes.len()).map(|n| format!("t{n}")).collect();
+            for ((text, is_durable), wait) in texts.iter().zip(&writes).zip(&waits) {
+                let entry = if *is_durable { durable(text) } else { entry(text) };
+                if *wait {
+                    log.write(entry).await.unwrap();
+                } else {
+                    log.reserve().await.unwrap().send(Queued::silent(entry));
+                }
+            }
+            log.write(entry("end")).await.unwrap();
+            let texts = [texts, vec!["end".to_owned()]].concat();
+            let kept = store.frames_after(SESSION, Seq::ZERO, ALL).await.unwrap();
+            prop_assert_eq!(stored(&kept), expected(&texts));
+            let mut seen = Vec::new();
+            while seen.len() < texts.len() {
+                seen.extend(shown.next().await.unwrap().unwrap());
+            }
+            prop_assert_eq!(stored(&seen), expected(&texts));
+            Ok(())
+        })?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// However clients come, lag and go, each sees every frame after the one it named, once and in order.
+    #[test]
+    fn every_client_sees_every_frame_once_and_in_order(
+        steps in prop::collection::vec((0..3_usize, 0..4_u8), 1..120),
+    ) {
+        run(async {
+            let (_, log, broker) = start(Vec::new()).await;
+            let mut clients: Vec<(Seq, Subscription)> = Vec::new();
+            for _ in 0..3 {
+                clients.push((Seq::ZERO, broker.subscribe(SESSION, Seq::ZERO).await.unwrap()));
+            }
+            let mut written = 0;
+            for (client, step) in steps {
+                let (seen, subscription) = &mut clients[client];
+                match step {
+                    0 => {
+                        // More than the ring holds, now and then: that client is healed from the log.
+                        let frames = if written % 5 == 0 { limits::RING.frames + 1 } else { 1 };
+                        let frames: Vec<_> = (0..frames).map(|_| said("x")).collect();
+                        written += frames.len() as u64;
+                        log.write(Entry { session: Some(SESSION), changes: Vec::new(), frames }).await.unwrap();
+                    }
+                    1 => *subscription = broker.subscribe(SESSION, *seen).await.unwrap(),
+                    _ if *seen < Seq(written) => {
+                        for frame in subscription.next().await.unwrap().unwrap() {
+                            prop_assert_eq!(frame.seq, seen.next());
+                            *seen = frame.seq;
+                        }
+                    }
+                    _ => {
+                        let none = tokio::time::timeout(Duration::from_secs(1), subscription.next()).await;
+                        prop_assert!(none.is_err(), "nothing is there to be seen");
+                    }
+                }
+            }
+            Ok(())
+        })?;
+    }
+}
+
+#[test]
+fn an_entry_that_does_not_fit_is_refused_alone() {
+    run(async {
+        let (store, log, _) = start(Vec::new()).await;
+        log.write(durable("one")).await.unwrap();
+        let again = Entry { frames: vec![said("refused")], ..durable("one") };
+        let (good, bad, more) = tokio::join!(log.write(entry("two")), log.write(again), log.write(entry("three")));
+        assert!(matches!(bad, Err(StoreError::Conflict { .. })), "{bad:?}");
+        good.unwrap();
+        more.unwrap();
+        let kept = store.frames_after(SESSION, Seq::ZERO, ALL).await.unwrap();
+        let texts = ["one", "two", "three"].map(str::to_owned);
+        assert_eq!(stored(&kept), expected(&texts), "and no number is wasted on it");
+    });
+}
+
+#[test]
+fn a_closed_broker_lets_its_clients_go() {
+    run(async {
+        let (_, _log, broker) = start(Vec::new()).await;
+        let mut client = broker.subscribe(SESSION, Seq::ZERO).await.unwrap();
+        broker.close();
+        assert_eq!(client.next().await.unwrap(), None);
+    });
+}

@@ -1,0 +1,217 @@
+//! The shell of the scheduler: one loop that owns the lanes, feeds `DispatchCore` and does what it says.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use boocoder_backend::Registry;
+use boocoder_model::{Answer, ChatId, DecidedBy, Interaction, Task, TaskId, TaskState, TurnOutcome};
+use boocoder_store::Change;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::task::TaskTracker;
+
+use crate::command::DispatchError;
+use crate::core::{Action, DispatchCore, Input, LaneKey};
+use crate::env;
+use crate::lane::{Lane, LaneCommand, LaneParts};
+use crate::lane_core::task_updated;
+use crate::limits;
+use crate::log::Entry;
+use crate::recorder::Subject;
+
+/// What the scheduler is asked from outside.
+pub(crate) enum Request {
+    /// Something may be claimable.
+    Wake,
+    /// Cancel a task that is not queued any more.
+    Cancel(TaskId),
+    /// Hand an answer to the lane that asked.
+    Answer(Box<Interaction>, Answer, oneshot::Sender<Result<(), DispatchError>>),
+    /// End the lanes of a chat in which nothing runs.
+    CloseChat(ChatId),
+    /// Stop; answered when every lane has ended.
+    Drain(oneshot::Sender<()>),
+}
+
+pub(crate) struct Scheduler {
+    core: DispatchCore,
+    parts: Arc<LaneParts>,
+    registry: Arc<Registry>,
+    lanes: BTreeMap<LaneKey, mpsc::Sender<LaneCommand>>,
+    tracker: TaskTracker,
+    drained: Option<oneshot::Sender<()>>,
+}
+
+impl Scheduler {
+    pub(crate) fn start(
+        parts: Arc<LaneParts>,
+        registry: Arc<Registry>,
+        requests: mpsc::Receiver<Request>,
+        inputs: mpsc::Receiver<Input>,
+    ) {
+        let core = DispatchCore::new(parts.limits.max_running);
+        let wakeups = parts.store.wakeups();
+        let scheduler =
+            Self { core, parts, registry, lanes: BTreeMap::new(), tracker: TaskTracker::new(), drained: None };
+        tokio::spawn(scheduler.run(requests, inputs, wakeups));
+    }
+
+    async fn run(
+        mut self,
+        mut requests: mpsc::Receiver<Request>,
+        mut inputs: mpsc::Receiver<Input>,
+        mut wakeups: watch::Receiver<u64>,
+    ) {
+        let mut watching = true;
+        self.tell(Input::Wake).await;
+        loop {
+            tokio::select! {
+                Some(input) = inputs.recv() => {
+                    if let Input::Ended(task) = &input {
+                        self.lanes.remove(&LaneKey::Task(*task));
+                    }
+                    self.tell(input).await;
+                }
+                request = requests.recv() => match request {
+                    Some(request) => self.request(request).await,
+                    None => return,
+                },
+                changed = wakeups.changed(), if watching => match changed {
+                    Ok(()) => self.tell(Input::Wake).await,
+                    Err(_) => watching = false,
+                },
+            }
+        }
+    }
+
+    async fn request(&mut self, request: Request) {
+        match request {
+            Request::Wake => self.tell(Input::Wake).await,
+            Request::Cancel(task) => self.tell(Input::Cancel(task, DecidedBy::User)).await,
+            Request::Answer(interaction, answer, reply) => self.answer(&interaction, answer, reply).await,
+            Request::CloseChat(chat) => {
+                let of_chat = |key: &LaneKey| matches!(key, LaneKey::Chat(id, _) if *id == chat);
+                let keys: Vec<_> = self.lanes.keys().filter(|key| of_chat(key)).cloned().collect();
+                for key in keys {
+                    if let Some(lane) = self.lanes.remove(&key) {
+                        let _ = lane.send(LaneCommand::Close).await;
+                    }
+                }
+            }
+            Request::Drain(done) => {
+                self.drained = Some(done);
+                self.tell(Input::Drain).await;
+            }
+        }
+    }
+
+    async fn tell(&mut self, input: Input) {
+        for action in self.core.handle(input) {
+            match action {
+                Action::Claim => self.claim(),
+                Action::Run(key, task) => self.start_task(key, task).await,
+                Action::Cancel(key, task, by) => {
+                    if let Some(lane) = self.lanes.get(&key) {
+                        let _ = lane.send(LaneCommand::Cancel(task, by)).await;
+                    }
+                }
+                Action::Drained => self.close_lanes(),
+            }
+        }
+    }
+
+    fn claim(&self) {
+        let parts = Arc::clone(&self.parts);
+        tokio::spawn(async move {
+            match parts.store.claim_task(env::now()).await {
+                Ok(task) => drop(parts.scheduler.send(Input::Claimed(task.map(Box::new))).await),
+                Err(error) => {
+                    tracing::warn!(%error, "a task could not be claimed; trying again");
+                    let _ = parts.scheduler.send(Input::ClaimFailed).await;
+                    tokio::time::sleep(parts.limits.claim_retry).await;
+                    let _ = parts.scheduler.send(Input::Wake).await;
+                }
+            }
+        });
+    }
+
+    async fn start_task(&mut self, key: LaneKey, task: Box<Task>) {
+        let id = task.id;
+        let Some(spec) = self.registry.get(&task.agent).filter(|spec| spec.enabled).cloned() else {
+            return self.refuse(task);
+        };
+        let lane = match self.lanes.get(&key).filter(|lane| !lane.is_closed()) {
+            Some(lane) => lane.clone(),
+            None => {
+                let lane = Lane::start(Arc::clone(&self.parts), spec, &key, &self.tracker);
+                self.lanes.insert(key, lane.clone());
+                lane
+            }
+        };
+        if lane.send(LaneCommand::Run(task)).await.is_err() {
+            tracing::error!(task = %id, "a lane ended before its task could be handed to it");
+        }
+    }
+
+    /// A task whose agent was taken out of the configuration, or disabled, after it was accepted.
+    fn refuse(&self, mut task: Box<Task>) {
+        let parts = Arc::clone(&self.parts);
+        tokio::spawn(async move {
+            let id = task.id;
+            let reason = format!("agent {} is not in the configuration, or is disabled", task.agent);
+            task.state = TaskState::Failed;
+            task.ended_at = Some(env::now());
+            task.output_summary = Some(reason.clone());
+            task.outcome = Some(TurnOutcome::failed(DecidedBy::Policy, reason));
+            let subject = Subject { chat_id: task.chat_id, message_id: None, task_id: Some(id) };
+            let entry = Entry {
+                session: task.session_id,
+                frames: vec![subject.frame(task_updated(&task))],
+                changes: vec![Change::UpdateTask { task, from: TaskState::Running }],
+            };
+            if let Err(error) = parts.log.write(entry).await {
+                tracing::error!(task = %id, %error, "a task that cannot run could not be settled");
+            }
+            let _ = parts.scheduler.send(Input::Ended(id)).await;
+        });
+    }
+
+    async fn answer(
+        &self,
+        interaction: &Interaction,
+        answer: Answer,
+        reply: oneshot::Sender<Result<(), DispatchError>>,
+    ) {
+        let key = match interaction.chat_id {
+            Some(chat) if interaction.session_id.is_some() => LaneKey::Chat(chat, interaction.agent.clone()),
+            Some(_) | None => LaneKey::Task(interaction.task_id),
+        };
+        match self.lanes.get(&key) {
+            Some(lane) => {
+                // A lane that has just ended drops the reply, and the caller sees that.
+                let _ = lane.send(LaneCommand::Answer(interaction.id, answer, reply)).await;
+            }
+            None => {
+                let _ = reply.send(Err(DispatchError::Conflict("the agent that asked has gone".to_owned())));
+            }
+        }
+    }
+
+    fn close_lanes(&mut self) {
+        let lanes = std::mem::take(&mut self.lanes);
+        let tracker = self.tracker.clone();
+        tracker.close();
+        let done = self.drained.take();
+        tokio::spawn(async move {
+            for lane in lanes.into_values() {
+                let _ = lane.send(LaneCommand::Close).await;
+            }
+            tracker.wait().await;
+            if let Some(done) = done {
+                let _ = done.send(());
+            }
+        });
+    }
+}
+
+/// How many requests may wait for the scheduler.
+pub(crate) const REQUESTS: usize = limits::COMMAND_QUEUE;

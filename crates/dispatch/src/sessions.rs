@@ -1,0 +1,154 @@
+//! Projects, sessions and chats: made, listed and removed without losing work.
+
+use std::path::Path;
+
+use boocoder_model::{Chat, ChatId, PendingStatus, Project, ProjectId, Session, SessionId, TaskState};
+use boocoder_store::{Change, StoreError, TaskFilter};
+
+use crate::command::{DispatchError, SessionRisk};
+use crate::dispatcher::Dispatcher;
+use crate::env;
+use crate::log::Entry;
+use crate::workspace::Owner;
+
+/// The title of a session or chat that was given none.
+const UNTITLED: &str = "New session";
+
+impl Dispatcher {
+    /// Adds the project whose checkout holds this path. The same checkout again gives the same project.
+    ///
+    /// # Errors
+    /// [`DispatchError::Worktree`] if it is no git repository.
+    pub async fn add_project(&self, path: &Path, name: Option<String>) -> Result<Project, DispatchError> {
+        let repository = self.shared.workspaces.repository_at(path).await?;
+        let root = repository.root().to_owned();
+        if let Some(project) = self.store().project_at(&root).await? {
+            return Ok(project);
+        }
+        let fallback = || root.file_name().map_or_else(|| "/".to_owned(), |name| name.to_string_lossy().into_owned());
+        let project = Project {
+            id: ProjectId::from_uuid(env::new_id()),
+            name: name.unwrap_or_else(fallback),
+            path: root.clone(),
+            created_at: env::now(),
+        };
+        match self.write(None, vec![Change::AddProject(project.clone())]).await {
+            Ok(()) => Ok(project),
+            // Somebody added it at the same moment.
+            Err(error @ StoreError::Conflict { .. }) => {
+                self.store().project_at(&root).await?.ok_or_else(|| error.into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Begins a session with its first chat.
+    ///
+    /// # Errors
+    /// [`DispatchError::NotFound`] for an unknown project.
+    pub async fn add_session(
+        &self,
+        project: ProjectId,
+        title: Option<String>,
+    ) -> Result<(Session, Chat), DispatchError> {
+        self.store().project(project).await?.ok_or(DispatchError::NotFound("project"))?;
+        let session = Session {
+            id: SessionId::from_uuid(env::new_id()),
+            project_id: project,
+            title: title.unwrap_or_else(|| UNTITLED.to_owned()),
+            created_at: env::now(),
+        };
+        let chat = new_chat(session.id, None);
+        let changes = vec![Change::AddSession(session.clone()), Change::AddChat(chat.clone())];
+        self.write(Some(session.id), changes).await?;
+        Ok((session, chat))
+    }
+
+    /// Removes a session, its worktree and its chats from view. What was said stays stored; with `force`, work that is
+    /// nowhere else is kept under a private ref.
+    ///
+    /// # Errors
+    /// [`DispatchError::AtRisk`] without `force` if work would be lost; [`DispatchError::Conflict`] while a turn runs.
+    pub async fn remove_session(&self, id: SessionId, force: bool) -> Result<(), DispatchError> {
+        let session = self.store().session(id).await?.ok_or(DispatchError::NotFound("session"))?;
+        let tasks = TaskFilter { session_id: Some(id), ..TaskFilter::default() };
+        self.stop_tasks(tasks, "the session").await?;
+        let risk = self.worktree_risk(id).await?;
+        if !risk.is_none() && !force {
+            return Err(DispatchError::AtRisk(risk));
+        }
+        for chat in self.store().chats(id).await? {
+            self.close_chat(chat.id).await;
+        }
+        let project = self.project(session.project_id).await?;
+        self.shared.workspaces.remove(Owner::Session(id), &project, force).await?;
+        self.write(Some(id), vec![Change::RemoveSession { id, at: env::now() }]).await?;
+        Ok(())
+    }
+
+    /// Opens another chat in a session.
+    ///
+    /// # Errors
+    /// [`DispatchError::NotFound`] for an unknown session.
+    pub async fn add_chat(&self, session: SessionId, title: Option<String>) -> Result<Chat, DispatchError> {
+        self.store().session(session).await?.ok_or(DispatchError::NotFound("session"))?;
+        let chat = new_chat(session, title);
+        self.write(Some(session), vec![Change::AddChat(chat.clone())]).await?;
+        Ok(chat)
+    }
+
+    /// Removes a chat from view and closes its agents. Its messages stay stored.
+    ///
+    /// # Errors
+    /// [`DispatchError::Conflict`] while a turn runs in it.
+    pub async fn remove_chat(&self, id: ChatId) -> Result<(), DispatchError> {
+        let chat = self.store().chat(id).await?.ok_or(DispatchError::NotFound("chat"))?;
+        let tasks = TaskFilter { chat_id: Some(id), ..TaskFilter::default() };
+        self.stop_tasks(tasks, "the chat").await?;
+        self.close_chat(id).await;
+        self.write(Some(chat.session_id), vec![Change::RemoveChat { id, at: env::now() }]).await?;
+        Ok(())
+    }
+
+    /// What would be lost with a session's worktree.
+    ///
+    /// # Errors
+    /// [`DispatchError::NotFound`] for an unknown session.
+    pub async fn worktree_risk(&self, id: SessionId) -> Result<SessionRisk, DispatchError> {
+        let session = self.store().session(id).await?.ok_or(DispatchError::NotFound("session"))?;
+        let project = self.project(session.project_id).await?;
+        let risk = self.shared.workspaces.risk(Owner::Session(id), &project).await?;
+        let rows = self.store().pending_changes(id).await?;
+        let pending = rows.iter().filter(|row| row.status == PendingStatus::Pending).count();
+        Ok(SessionRisk::new(risk, pending as u64))
+    }
+
+    pub(crate) async fn project(&self, id: ProjectId) -> Result<Project, DispatchError> {
+        self.store().project(id).await?.ok_or(DispatchError::NotFound("project"))
+    }
+
+    pub(crate) async fn write(&self, session: Option<SessionId>, changes: Vec<Change>) -> Result<(), StoreError> {
+        self.shared.log.write(Entry { session, changes, frames: Vec::new() }).await
+    }
+
+    /// Refuses while one of these tasks runs; cancels those that wait.
+    async fn stop_tasks(&self, tasks: TaskFilter, of: &str) -> Result<(), DispatchError> {
+        let running = TaskFilter { state: Some(TaskState::Running), ..tasks.clone() };
+        if !self.store().tasks(running).await?.is_empty() {
+            return Err(DispatchError::Conflict(format!("a turn of {of} is running: cancel it first")));
+        }
+        for mut task in self.store().tasks(TaskFilter { state: Some(TaskState::Queued), ..tasks }).await? {
+            self.cancel_queued(&mut task).await?;
+        }
+        Ok(())
+    }
+}
+
+fn new_chat(session_id: SessionId, title: Option<String>) -> Chat {
+    Chat {
+        id: ChatId::from_uuid(env::new_id()),
+        session_id,
+        title: title.unwrap_or_else(|| UNTITLED.to_owned()),
+        created_at: env::now(),
+    }
+}

@@ -1,0 +1,180 @@
+//! What a starting process settles of what an earlier one left: in order, interactions, turns and tasks, agent sessions.
+
+use std::sync::Arc;
+
+use boocoder_model::{
+    AgentSessionStatus, DecidedBy, InteractionOutcome, Message, MessageRole, MessageStatus, Seq, SessionId, Task,
+    TaskState, TurnOutcome,
+};
+use boocoder_store::{Change, InteractionFilter, ReadBudget, Store, StoredFrame, TaskFilter};
+use boocoder_wire::{Frame, FrameBody};
+
+use crate::command::DispatchError;
+use crate::env;
+use crate::lane_core::{settlement, task_updated};
+use crate::log::{Entry, Log};
+use crate::recorder::Subject;
+
+/// Why a turn that was running then has failed.
+const REASON: &str = "the server stopped in the middle of the turn";
+
+/// How much of the log is read at once when a message is put together again.
+const READ: ReadBudget = ReadBudget { frames: 4096, bytes: 8 * 1024 * 1024 };
+
+/// How much there was to settle.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Swept {
+    pub(crate) interactions: usize,
+    pub(crate) tasks: usize,
+    pub(crate) agent_sessions: usize,
+}
+
+/// Settles what was left. Doing it again finds nothing.
+pub(crate) async fn run(store: &Arc<dyn Store>, log: &Log) -> Result<Swept, DispatchError> {
+    let mut swept = Swept::default();
+    for asked in store.interactions(InteractionFilter::default()).await? {
+        let subject = Subject { chat_id: asked.chat_id, message_id: None, task_id: Some(asked.task_id) };
+        let (change, frame) =
+            settlement(subject, asked.id, InteractionOutcome::Cancelled, DecidedBy::Crash, env::now());
+        log.write(Entry { session: asked.session_id, changes: vec![change], frames: vec![frame] }).await?;
+        swept.interactions += 1;
+    }
+    let running = TaskFilter { state: Some(TaskState::Running), ..TaskFilter::default() };
+    for task in store.tasks(running).await? {
+        settle_task(store, log, task).await?;
+        swept.tasks += 1;
+    }
+    for mut session in store.live_agent_sessions().await? {
+        session.status = match session.status {
+            AgentSessionStatus::Active => AgentSessionStatus::Crashed,
+            AgentSessionStatus::Idle | AgentSessionStatus::Crashed | AgentSessionStatus::Closed => {
+                AgentSessionStatus::Closed
+            }
+        };
+        let subject = Subject { chat_id: Some(session.chat_id), ..Subject::default() };
+        let frame = subject.frame(FrameBody::AgentSessionUpdated {
+            agent: session.agent.to_string(),
+            status: session.status.to_string(),
+            has_session: session.native_id.is_some(),
+            resumed: session.resumed.map(|resumed| resumed.to_string()),
+        });
+        let owner = store.chat(session.chat_id).await?.map(|chat| chat.session_id);
+        let changes = vec![Change::PutAgentSession(Box::new(session))];
+        log.write(Entry { session: owner, changes, frames: vec![frame] }).await?;
+        swept.agent_sessions += 1;
+    }
+    Ok(swept)
+}
+
+async fn settle_task(store: &Arc<dyn Store>, log: &Log, mut task: Task) -> Result<(), DispatchError> {
+    let now = env::now();
+    let outcome = TurnOutcome::failed(DecidedBy::Crash, REASON);
+    task.state = TaskState::Failed;
+    task.ended_at = Some(now);
+    task.output_summary = Some(REASON.to_owned());
+    task.outcome = Some(outcome.clone());
+    let (mut changes, mut frames) = (Vec::new(), Vec::new());
+    let turns = store.turns_of_task(task.id).await?;
+    for message in store.messages_of_task(task.id).await? {
+        let subject =
+            Subject { chat_id: message.chat_id, message_id: Some(message.id), task_id: Some(message.task_id) };
+        match (message.role, message.status) {
+            (MessageRole::Assistant, MessageStatus::Streaming) => {
+                let after = turns.iter().find(|turn| turn.message_id == message.id).map_or(Seq::ZERO, |t| t.after);
+                let said = match message.session_id {
+                    Some(session) => put_together(store, session, after, message).await?,
+                    None => message,
+                };
+                let said = Message {
+                    status: MessageStatus::Failed,
+                    error: Some(REASON.to_owned()),
+                    finished_at: Some(now),
+                    ..said
+                };
+                frames.push(
+                    subject.frame(FrameBody::MessageComplete {
+                        status: said.status.to_string(),
+                        error: said.error.clone(),
+                    }),
+                );
+                changes.push(Change::PutMessage(Box::new(said)));
+            }
+            (MessageRole::User, MessageStatus::Queued) => {
+                let done = Message { status: MessageStatus::Complete, finished_at: Some(now), ..message };
+                changes.push(Change::PutMessage(Box::new(done)));
+            }
+            (MessageRole::Assistant | MessageRole::User, _) => {}
+        }
+    }
+    for turn in turns.into_iter().filter(|turn| turn.outcome.is_none()) {
+        let ended = boocoder_model::Turn { outcome: Some(outcome.clone()), ended_at: Some(now), ..turn };
+        changes.push(Change::PutTurn(ended));
+    }
+    let subject = Subject { chat_id: task.chat_id, message_id: None, task_id: Some(task.id) };
+    frames.push(subject.frame(task_updated(&task)));
+    let session = task.session_id;
+    changes.push(Change::UpdateTask { task: Box::new(task), from: TaskState::Running });
+    log.write(Entry { session, changes, frames }).await?;
+    Ok(())
+}
+
+/// What the agent had said of a message, read back from the log: what clients were shown is what is kept.
+async fn put_together(
+    store: &Arc<dyn Store>,
+    session: SessionId,
+    mut after: Seq,
+    mut message: Message,
+) -> Result<Message, DispatchError> {
+    loop {
+        let frames = store.frames_after(session, after, READ).await?;
+        let Some(last) = frames.last() else { return Ok(message) };
+        after = last.seq;
+        for frame in &frames {
+            let frame = decode(frame)?;
+            if frame.message_id == Some(message.id) {
+                append(&mut message, frame.body);
+            }
+        }
+    }
+}
+
+fn decode(frame: &StoredFrame) -> Result<Frame, DispatchError> {
+    Frame::decode(&frame.body).map_err(|error| {
+        let detail = format!("frame {} of session {}: {error}", frame.seq, frame.session_id);
+        DispatchError::Store(boocoder_store::StoreError::Corrupt { what: "frame", detail })
+    })
+}
+
+fn append(message: &mut Message, body: FrameBody) {
+    match body {
+        FrameBody::Delta { content } => message.content.push_str(&content),
+        FrameBody::ReasoningDelta { content } => message.reasoning.push_str(&content),
+        FrameBody::Attachment { content } => message.attachments.push(content.into()),
+        FrameBody::ToolCall { tool_call } => {
+            if let Ok(call) = boocoder_model::ToolCallSnapshot::try_from(tool_call) {
+                match message.tool_calls.iter_mut().find(|known| known.id == call.id) {
+                    Some(known) => *known = call,
+                    None => message.tool_calls.push(call),
+                }
+            }
+        }
+        FrameBody::MessageStarted { .. }
+        | FrameBody::UserContent { .. }
+        | FrameBody::AgentCommands { .. }
+        | FrameBody::Plan { .. }
+        | FrameBody::ModeChanged { .. }
+        | FrameBody::ConfigOptions { .. }
+        | FrameBody::AgentTitle { .. }
+        | FrameBody::Usage { .. }
+        | FrameBody::Notice { .. }
+        | FrameBody::Compaction { .. }
+        | FrameBody::Unmapped { .. }
+        | FrameBody::InteractionRequested { .. }
+        | FrameBody::InteractionResolved { .. }
+        | FrameBody::MessageComplete { .. }
+        | FrameBody::TaskUpdated { .. }
+        | FrameBody::PendingChanged { .. }
+        | FrameBody::AgentSessionUpdated { .. }
+        | FrameBody::Resync { .. } => {}
+    }
+}

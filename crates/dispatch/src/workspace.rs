@@ -1,0 +1,297 @@
+//! The worktrees of sessions and of tasks of their own: made once, compared after each turn, never removed at a risk.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use boocoder_model::{
+    BlobRef, PendingChange, PendingStatus, Project, SessionId, Task, TaskId, TurnId, Worktree, WorktreeId,
+};
+use boocoder_store::{Change, Store};
+use boocoder_worktree::{Checkout, CommitId, FileDiff, Git, RepoPath, Repository, Risk, TreeId};
+use tokio::sync::OwnedMutexGuard;
+
+use crate::command::DispatchError;
+use crate::env;
+use crate::lane_core::Compared;
+use crate::log::{Entry, Log};
+use crate::pending::{self, Origin};
+
+/// Who owns a worktree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Owner {
+    Session(SessionId),
+    Task(TaskId),
+}
+
+impl Owner {
+    /// A task of a chat works in its session's worktree; any other in one of its own.
+    pub(crate) fn of(task: &Task) -> Self {
+        match (task.session_id, task.chat_id) {
+            (Some(session), Some(_)) => Self::Session(session),
+            (Some(_) | None, _) => Self::Task(task.id),
+        }
+    }
+
+    fn name(self) -> String {
+        match self {
+            Self::Session(id) => format!("session-{id}"),
+            Self::Task(id) => format!("task-{id}"),
+        }
+    }
+}
+
+/// An open worktree.
+pub(crate) struct Workspace {
+    id: WorktreeId,
+    checkout: Checkout,
+    /// The tree that the pending changes were last brought in line with.
+    compared: Option<TreeId>,
+}
+
+impl Workspace {
+    pub(crate) fn path(&self) -> &Path {
+        self.checkout.path()
+    }
+
+    pub(crate) const fn checkout(&self) -> &Checkout {
+        &self.checkout
+    }
+
+    /// Forgets what was compared: a decision changed what the pending changes start from.
+    pub(crate) fn decided(&mut self) {
+        self.compared = None;
+    }
+}
+
+type Slot = Arc<tokio::sync::Mutex<Option<Workspace>>>;
+
+/// All worktrees. Whoever works on one holds its slot; git runs under it, agents do not.
+#[derive(Clone)]
+pub(crate) struct Workspaces {
+    store: Arc<dyn Store>,
+    log: Log,
+    git: Git,
+    root: PathBuf,
+    slots: Arc<Mutex<BTreeMap<Owner, Slot>>>,
+}
+
+impl Workspaces {
+    pub(crate) fn new(store: Arc<dyn Store>, log: Log, git: Git, root: PathBuf) -> Self {
+        Self { store, log, git, root, slots: Arc::default() }
+    }
+
+    /// The project's own checkout.
+    pub(crate) async fn repository(&self, project: &Project) -> Result<Repository, DispatchError> {
+        Ok(Repository::open(&self.git, &project.path).await?)
+    }
+
+    /// The repository at a path that is no project yet.
+    pub(crate) async fn repository_at(&self, path: &Path) -> Result<Repository, DispatchError> {
+        Ok(Repository::open(&self.git, path).await?)
+    }
+
+    /// The owner's worktree, opened, or made from the project's HEAD if there is none yet. It is held until the guard
+    /// is dropped.
+    pub(crate) async fn ensure(
+        &self,
+        owner: Owner,
+        project: &Project,
+    ) -> Result<OwnedMutexGuard<Option<Workspace>>, DispatchError> {
+        let mut slot = self.slot(owner).lock_owned().await;
+        if slot.is_none() {
+            *slot = Some(match self.recorded(owner).await? {
+                Some(record) => self.open(&record, project).await?,
+                None => self.make(owner, project).await?,
+            });
+        }
+        Ok(slot)
+    }
+
+    /// The owner's worktree, if there is one.
+    pub(crate) async fn existing(
+        &self,
+        owner: Owner,
+        project: &Project,
+    ) -> Result<OwnedMutexGuard<Option<Workspace>>, DispatchError> {
+        let mut slot = self.slot(owner).lock_owned().await;
+        if slot.is_none()
+            && let Some(record) = self.recorded(owner).await?
+        {
+            *slot = Some(self.open(&record, project).await?);
+        }
+        Ok(slot)
+    }
+
+    /// What would be lost with the owner's worktree.
+    pub(crate) async fn risk(&self, owner: Owner, project: &Project) -> Result<Risk, DispatchError> {
+        match &*self.existing(owner, project).await? {
+            Some(workspace) => Ok(workspace.checkout.risk().await?),
+            None => Ok(Risk::default()),
+        }
+    }
+
+    /// Removes the owner's worktree; with `force`, work at risk is kept under a private ref first.
+    pub(crate) async fn remove(&self, owner: Owner, project: &Project, force: bool) -> Result<(), DispatchError> {
+        let mut slot = self.existing(owner, project).await?;
+        if let Some(workspace) = &*slot {
+            if let Some(commit) = workspace.checkout.remove(&owner.name(), force).await? {
+                tracing::info!(owner = owner.name(), %commit, "unmerged work was kept under refs/boocoder/retired");
+            }
+            let changes = vec![Change::RemoveWorktree { id: workspace.id, at: env::now() }];
+            self.log.write(Entry { session: None, changes, frames: Vec::new() }).await?;
+            *slot = None;
+        }
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).remove(&owner);
+        Ok(())
+    }
+
+    /// Brings the pending changes in line with what the worktree holds after a turn.
+    pub(crate) async fn compare(
+        &self,
+        task: &Task,
+        turn: TurnId,
+        project: &Project,
+    ) -> Result<Compared, DispatchError> {
+        let owner = Owner::of(task);
+        let mut slot = self.existing(owner, project).await?;
+        let Some(workspace) = slot.as_mut() else { return Ok(Compared::default()) };
+        let snapshot = workspace.checkout.snapshot().await?;
+        let mut compared = Compared { after_tree: Some(snapshot.tree.to_string()), ..Compared::default() };
+        if !snapshot.missing.is_empty() {
+            compared.failure = Some(format!("some files are left out: {}", snapshot.missing.join("; ")));
+        }
+        if workspace.compared.as_ref() == Some(&snapshot.tree) {
+            return Ok(compared);
+        }
+        let existing = match task.session_id {
+            Some(session) => self.store.pending_changes(session).await?,
+            None => Vec::new(),
+        };
+        let files = diff(workspace, &existing, &snapshot.tree).await?;
+        if !files.is_empty() {
+            keep(workspace, &snapshot.tree, owner, turn).await?;
+        }
+        let origin = Origin {
+            session_id: task.session_id,
+            task_id: Some(task.id),
+            worktree_id: Some(workspace.id),
+            agent: Some(task.agent.clone()),
+        };
+        compared.changes = pending::reconcile(&existing, &files, &origin, env::now(), &mut env::new_id);
+        if !compared.changes.is_empty() {
+            compared.agents = Some(pending::contributors(&existing, &compared.changes));
+        }
+        workspace.compared = Some(snapshot.tree);
+        Ok(compared)
+    }
+
+    fn slot(&self, owner: Owner) -> Slot {
+        Arc::clone(self.slots.lock().unwrap_or_else(PoisonError::into_inner).entry(owner).or_default())
+    }
+
+    async fn recorded(&self, owner: Owner) -> Result<Option<Worktree>, DispatchError> {
+        Ok(match owner {
+            Owner::Session(id) => self.store.worktree_of_session(id).await?,
+            Owner::Task(id) => self.store.worktree_of_task(id).await?,
+        })
+    }
+
+    async fn open(&self, record: &Worktree, project: &Project) -> Result<Workspace, DispatchError> {
+        let repository = self.repository(project).await?;
+        let base: CommitId = record.base_commit.parse()?;
+        let checkout = repository.open_checkout(&record.path, &base).await?;
+        Ok(Workspace { id: record.id, checkout, compared: None })
+    }
+
+    async fn make(&self, owner: Owner, project: &Project) -> Result<Workspace, DispatchError> {
+        let repository = self.repository(project).await?;
+        let dest = self.root.join(owner.name());
+        let checkout = match repository.create_worktree(&dest).await {
+            // Made, and then this process died before it was recorded: nobody has worked in it.
+            Err(boocoder_worktree::WorktreeError::AlreadyExists { .. }) => {
+                let entries = repository.checkouts().await?;
+                let left = entries.iter().find(|entry| entry.path.ends_with(owner.name()));
+                let base = repository.head().await?;
+                match left {
+                    Some(entry) => repository.open_checkout(&entry.path, &base).await?,
+                    None => return Err(boocoder_worktree::WorktreeError::AlreadyExists { path: dest }.into()),
+                }
+            }
+            result => result?,
+        };
+        let (session_id, task_id) = match owner {
+            Owner::Session(id) => (Some(id), None),
+            Owner::Task(id) => (None, Some(id)),
+        };
+        let record = Worktree {
+            id: WorktreeId::from_uuid(env::new_id()),
+            project_id: project.id,
+            session_id,
+            task_id,
+            path: checkout.path().to_owned(),
+            base_commit: checkout.base_commit().to_string(),
+            created_at: env::now(),
+        };
+        let id = record.id;
+        let changes = vec![Change::AddWorktree(record)];
+        self.log.write(Entry { session: None, changes, frames: Vec::new() }).await?;
+        Ok(Workspace { id, checkout, compared: None })
+    }
+}
+
+/// The diff of a worktree against what the project's checkout should hold by now: the baseline, and on it what was
+/// applied since.
+async fn diff(
+    workspace: &Workspace,
+    existing: &[PendingChange],
+    tree: &TreeId,
+) -> Result<Vec<FileDiff>, DispatchError> {
+    let repository = workspace.checkout.repository();
+    let applied = applied(existing, workspace.id)?;
+    let base = workspace.checkout.base_commit();
+    if applied.is_empty() {
+        return Ok(repository.diff(base, tree).await?);
+    }
+    let base = repository.overlay(base, &applied).await?;
+    Ok(repository.diff(&base, tree).await?)
+}
+
+/// What was applied of a worktree's changes, path by path, the last one last.
+fn applied(
+    existing: &[PendingChange],
+    worktree: WorktreeId,
+) -> Result<Vec<(RepoPath, Option<BlobRef>)>, DispatchError> {
+    let mut paths = BTreeMap::new();
+    let rows = existing.iter().filter(|row| row.worktree_id == Some(worktree) && row.status == PendingStatus::Applied);
+    for row in rows {
+        if let Some(old) = &row.old_path {
+            paths.insert(old.parse::<RepoPath>()?, None);
+        }
+        paths.insert(row.file_path.parse::<RepoPath>()?, row.target.clone());
+    }
+    Ok(paths.into_iter().collect())
+}
+
+/// Keeps a turn's tree, and through its parent those of the turns before, from git's garbage collection.
+async fn keep(workspace: &Workspace, tree: &TreeId, owner: Owner, turn: TurnId) -> Result<(), DispatchError> {
+    let repository = workspace.checkout.repository();
+    let name = format!("turns/{}", owner.name());
+    let parents: Vec<_> = repository.pinned(&name).await?.into_iter().collect();
+    let commit = repository.pin(tree, &parents, &name).await?;
+    tracing::debug!(%turn, %commit, "kept the turn's tree");
+    Ok(())
+}
+
+/// A human's own new file, as a diff against the project's HEAD.
+pub(crate) async fn new_file(
+    repository: &Repository,
+    path: &RepoPath,
+    content: String,
+) -> Result<Option<FileDiff>, DispatchError> {
+    let blob = repository.store_blob(path, content.into_bytes()).await?;
+    let head = repository.head().await?;
+    let target = BlobRef { blob, mode: "100644".to_owned() };
+    let tree = repository.overlay(&head, &[(path.clone(), Some(target))]).await?;
+    Ok(repository.diff(&head, &tree).await?.into_iter().find(|file| file.change.path == *path))
+}
