@@ -1,0 +1,179 @@
+//! A real server in a directory of its own, and a client of it.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use boocoder_testkit::agents::AgentLaunch;
+use boocoder_testkit::llm::MockModel;
+use boocoder_testkit::repo::TestRepo;
+use futures::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+pub(crate) struct Server {
+    process: Child,
+    http: reqwest::Client,
+    url: String,
+    token: String,
+    project: String,
+    _repo: TestRepo,
+    _model: MockModel,
+    _dir: TempDir,
+}
+
+impl Server {
+    /// Starts the server with the measuring agent and with real qwen and goose on the mock model.
+    pub(crate) async fn start() -> Self {
+        let dir = tempfile::Builder::new().prefix("boocoder-bench-").tempdir_in("/tmp").unwrap();
+        open_to_all(dir.path());
+        let model = MockModel::start().unwrap();
+        let config = dir.path().join("config.toml");
+        std::fs::write(&config, configuration(&model, dir.path())).unwrap();
+        let data = dir.path().join("data");
+        let process = Command::new(env!("CARGO_BIN_EXE_boocoder"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(&data)
+            .arg("--config")
+            .arg(&config)
+            .env_remove("DATABASE_URL")
+            .env("RUST_LOG", "warn")
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let info = loop {
+            match std::fs::read_to_string(data.join("server.json")) {
+                Ok(text) => break serde_json::from_str::<Value>(&text).unwrap(),
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        };
+        let text = |key: &str| info[key].as_str().unwrap().to_owned();
+        let repo = TestRepo::new().unwrap();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let mut server = Self {
+            process,
+            http,
+            url: text("url"),
+            token: text("token"),
+            project: String::new(),
+            _model: model,
+            _dir: dir,
+            _repo: repo,
+        };
+        let path = server._repo.path().to_owned();
+        server.project = id(&server.post("/api/projects", json!({ "path": path })).await);
+        server
+    }
+
+    pub(crate) async fn stop(mut self) {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.process.wait().await.unwrap();
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id().unwrap()
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Value {
+        let request = self.http.post(format!("{}{path}", self.url)).bearer_auth(&self.token).json(&body);
+        let answer = request.send().await.unwrap().error_for_status().unwrap();
+        answer.json().await.unwrap()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.token);
+        request.send().await.unwrap().error_for_status().unwrap().json().await.unwrap()
+    }
+
+    /// A new session with one chat, watched.
+    pub(crate) async fn session(&self) -> Session<'_> {
+        let made = self.post("/api/sessions", json!({ "project_id": self.project })).await;
+        let id = id(&made);
+        let url = format!("{}/api/sessions/{id}/ws?after=0", self.url.replace("http", "ws"));
+        let mut request = url.into_client_request().unwrap();
+        request.headers_mut().insert("authorization", format!("Bearer {}", self.token).parse().unwrap());
+        let (socket, _) = connect_async(request).await.unwrap();
+        Session { server: self, id, socket }
+    }
+
+    /// Runs a task without a chat to its end.
+    pub(crate) async fn one_shot(&self, agent: &str, input: &str) {
+        let task = json!({ "project_id": self.project, "agent": agent, "input": input, "approval": "auto" });
+        let id = id(&self.post("/api/tasks", task).await);
+        loop {
+            let task = self.get(&format!("/api/tasks/{id}")).await;
+            match task["state"].as_str().unwrap() {
+                "queued" | "running" => tokio::time::sleep(Duration::from_millis(2)).await,
+                "completed" => return,
+                other => panic!("the task is {other}: {task}"),
+            }
+        }
+    }
+}
+
+pub(crate) struct Session<'a> {
+    server: &'a Server,
+    pub(crate) id: String,
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+}
+
+impl Session<'_> {
+    /// Sends a message and hands every frame of its turn to `see`.
+    pub(crate) async fn turn(&mut self, agent: &str, content: &str, mut see: impl FnMut(&Value)) {
+        let message = json!({ "content": content, "agent": agent, "approval": "auto" });
+        let sent = self.server.post(&format!("/api/sessions/{}/messages", self.id), message).await;
+        loop {
+            match self.socket.next().await.unwrap().unwrap() {
+                Message::Text(text) => {
+                    let message: Value = serde_json::from_str(&text).unwrap();
+                    let frames = message.as_array().map_or(std::slice::from_ref(&message), Vec::as_slice);
+                    frames.iter().for_each(&mut see);
+                    let ended = |frame: &&Value| frame["type"] == "task_updated" && frame["outcome"].is_object();
+                    if let Some(end) = frames.iter().filter(ended).find(|frame| frame["task_id"] == sent["task_id"]) {
+                        assert_eq!(end["state"], "completed", "{end}");
+                        return;
+                    }
+                }
+                Message::Ping(data) => self.socket.send(Message::Pong(data)).await.unwrap(),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn id(made: &Value) -> String {
+    made["id"].as_str().unwrap().to_owned()
+}
+
+/// The embedded database may run under another account than ours.
+fn open_to_all(dir: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn configuration(model: &MockModel, dir: &Path) -> String {
+    let mut config = format!(
+        "[agents.measured]\ncommand = {:?}\nargs = [\"agent\"]\n\n",
+        std::env::current_exe().unwrap().display().to_string()
+    );
+    let real: [(&str, fn(&MockModel, &Path) -> _); 2] =
+        [("qwen", boocoder_testkit::agents::qwen), ("goose", boocoder_testkit::agents::goose)];
+    for (name, launch) in real {
+        let home = dir.join(format!("home-{name}"));
+        std::fs::create_dir_all(&home).unwrap();
+        let AgentLaunch { command, args, env } = launch(model, &home).unwrap();
+        config += &format!("[agents.{name}]\ncommand = {:?}\nargs = {args:?}\n", command.display().to_string());
+        config += &format!("[agents.{name}.env]\n");
+        for (key, value) in env {
+            config += &format!("{key} = {value:?}\n");
+        }
+    }
+    config
+}

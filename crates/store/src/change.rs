@@ -1,0 +1,128 @@
+//! What can be written: typed changes, and the batch that carries them together with frames.
+
+use boocoder_model::{
+    AgentSession, Chat, ChatId, DecidedBy, Interaction, InteractionId, InteractionOutcome, Message, PendingChange,
+    PendingId, PendingStatus, Project, Session, SessionId, Task, TaskState, Turn, Worktree, WorktreeId,
+};
+use jiff::Timestamp;
+
+use crate::StoredFrame;
+
+/// What one transaction writes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WriteBatch {
+    /// The changes, in their order.
+    pub changes: Vec<Change>,
+    /// The frames. Within a session their numbers follow on from the last one.
+    pub frames: Vec<StoredFrame>,
+    /// Whether the commit must be on disk before it is reported. A batch that is not durable may be lost if the
+    /// database machine or the database itself dies within a second, never if only this process does; a later durable
+    /// batch makes it durable too.
+    pub durable: bool,
+}
+
+/// One change of state.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// Adds a project. Conflict if there is one at the same path.
+    AddProject(Project),
+    /// Adds a session.
+    AddSession(Session),
+    /// Hides a session and its chats from now on. Conflict if there is none, or none any more.
+    RemoveSession {
+        /// Which one.
+        id: SessionId,
+        /// When.
+        at: Timestamp,
+    },
+    /// Adds a chat. Conflict if its session was removed.
+    AddChat(Chat),
+    /// Hides a chat from now on. Conflict if there is none, or none any more.
+    RemoveChat {
+        /// Which one.
+        id: ChatId,
+        /// When.
+        at: Timestamp,
+    },
+    /// Adds a task and wakes whoever claims. Conflict if the request key is taken, or if its session or its chat was
+    /// removed, since nobody would ever claim it.
+    AddTask {
+        /// The task, queued.
+        task: Box<Task>,
+        /// What makes a repeated request the same request.
+        request_key: Option<String>,
+    },
+    /// Replaces what is known of a task. Conflict unless it is in the state `from`, or if it would be the second one to
+    /// run in its chat; wakes whoever claims unless it runs.
+    UpdateTask {
+        /// The task as it is now.
+        task: Box<Task>,
+        /// The state that it must be in.
+        from: TaskState,
+    },
+    /// Adds a message, or replaces the one with its id.
+    PutMessage(Box<Message>),
+    /// Adds a turn, or replaces the one with its id.
+    PutTurn(Turn),
+    /// Adds what is known of an agent in a chat, or replaces it.
+    PutAgentSession(Box<AgentSession>),
+    /// Adds an open interaction.
+    OpenInteraction(Box<Interaction>),
+    /// Settles an interaction. Conflict if it is settled already.
+    SettleInteraction {
+        /// Which one.
+        id: InteractionId,
+        /// How.
+        outcome: InteractionOutcome,
+        /// By whom.
+        decided_by: DecidedBy,
+        /// When.
+        at: Timestamp,
+    },
+    /// Adds a worktree. Conflict if its session or task has one.
+    AddWorktree(Worktree),
+    /// Forgets a worktree that was removed from the disk.
+    RemoveWorktree {
+        /// Which one.
+        id: WorktreeId,
+        /// When.
+        at: Timestamp,
+    },
+    /// Adds a pending change with its hunks.
+    AddPending(Box<PendingChange>),
+    /// Moves a pending change, and its hunks that are in the same state, on. Conflict unless it is in the state `from`.
+    SetPendingStatus {
+        /// Which one.
+        id: PendingId,
+        /// The state that it must be in.
+        from: PendingStatus,
+        /// The state that it goes to.
+        to: PendingStatus,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+impl Change {
+    /// Whether a task may become claimable by it: one was added, or one no longer holds its chat.
+    pub(crate) fn wakes_claimers(&self) -> bool {
+        match self {
+            Self::AddTask { .. } => true,
+            Self::UpdateTask { task, .. } => task.state != TaskState::Running,
+            Self::AddProject(_)
+            | Self::AddSession(_)
+            | Self::RemoveSession { .. }
+            | Self::AddChat(_)
+            | Self::RemoveChat { .. }
+            | Self::PutMessage(_)
+            | Self::PutTurn(_)
+            | Self::PutAgentSession(_)
+            | Self::OpenInteraction(_)
+            | Self::SettleInteraction { .. }
+            | Self::AddWorktree(_)
+            | Self::RemoveWorktree { .. }
+            | Self::AddPending(_)
+            | Self::SetPendingStatus { .. } => false,
+        }
+    }
+}

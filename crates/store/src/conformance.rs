@@ -1,0 +1,129 @@
+//! The suite that every engine passes.
+//!
+//! Each case is an async function that is given an empty store and panics if the store breaks its word.
+//! [`store_conformance!`](crate::store_conformance) makes a test of each:
+//!
+//! ```
+//! # mod tests {
+//! use boocoder_store::conformance::Fixture;
+//! use boocoder_store::{MemStore, Store};
+//!
+//! struct Memory(MemStore);
+//!
+//! impl Fixture for Memory {
+//!     async fn new() -> Self {
+//!         Self(MemStore::new())
+//!     }
+//!     fn store(&self) -> &dyn Store {
+//!         &self.0
+//!     }
+//!     async fn end(self) {}
+//! }
+//!
+//! boocoder_store::store_conformance!(Memory);
+//! # }
+//! ```
+
+mod agents;
+mod batches;
+mod claims;
+mod interactions;
+mod log;
+mod pending;
+mod places;
+mod sample;
+mod tasks;
+mod texts;
+
+use std::time::Duration;
+
+pub use agents::*;
+pub use batches::*;
+pub use claims::*;
+pub use interactions::*;
+pub use log::*;
+pub use pending::*;
+pub use places::*;
+pub use tasks::*;
+pub use texts::*;
+
+use crate::{Change, Store, StoreError, WriteBatch};
+
+/// How long a case waits for what must come, before it fails.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An empty store, and whatever it needs around it.
+pub trait Fixture: Sized {
+    /// Sets it up.
+    fn new() -> impl Future<Output = Self>;
+    /// The store.
+    fn store(&self) -> &dyn Store;
+    /// Takes it down.
+    fn end(self) -> impl Future<Output = ()>;
+}
+
+/// Makes a test of every case of [`conformance`](crate::conformance), each with a [`Fixture`] of its own.
+#[macro_export]
+macro_rules! store_conformance {
+    ($fixture:ty) => {
+        $crate::store_conformance! { @each $fixture:
+            projects_are_found_by_id_and_by_path
+            sessions_are_listed_newest_first
+            a_removed_session_is_hidden_with_what_it_shows
+            a_removed_chat_is_hidden_with_what_it_shows
+            a_worktree_has_one_owner_and_an_owner_one_worktree
+            a_conflict_takes_the_whole_batch_back
+            an_id_is_taken_once
+            what_is_named_must_be_there
+            tasks_read_back_as_they_were_written
+            a_task_changes_only_from_the_state_it_is_in
+            a_request_key_is_taken_once
+            tasks_are_listed_newest_first_as_narrowed
+            a_removed_chat_takes_no_task
+            tasks_are_claimed_in_order
+            a_chat_runs_one_task_at_a_time
+            nothing_removed_is_claimed
+            claimers_at_once_never_share_a_task
+            a_waiting_claimer_is_woken
+            messages_are_replaced_in_their_place
+            turns_are_replaced_in_their_place
+            agent_sessions_are_listed_freshest_first
+            interactions_are_settled_once
+            interactions_are_listed_as_narrowed
+            pending_changes_move_on_with_their_hunks
+            pending_changes_keep_their_hunks_in_order
+            frames_are_read_in_order_within_the_budget
+            frames_leave_no_hole_and_no_number_twice
+            frames_of_several_sessions_are_written_together
+            one_of_two_writers_gets_the_number
+            any_text_survives
+        }
+    };
+    (@each $fixture:ty: $($case:ident)+) => { $(
+        #[tokio::test]
+        async fn $case() {
+            let fixture = <$fixture as $crate::conformance::Fixture>::new().await;
+            $crate::conformance::$case($crate::conformance::Fixture::store(&fixture)).await;
+            $crate::conformance::Fixture::end(fixture).await;
+        }
+    )+ };
+}
+
+/// Commits changes that must fit.
+async fn write(store: &dyn Store, changes: impl IntoIterator<Item = Change>) {
+    try_write(store, changes).await.expect("a batch that fits is written");
+}
+
+async fn try_write(store: &dyn Store, changes: impl IntoIterator<Item = Change>) -> Result<(), StoreError> {
+    let changes = changes.into_iter().collect();
+    store.commit(WriteBatch { changes, frames: Vec::new(), durable: true }).await
+}
+
+/// The detail of the conflict over `what` that a change must meet.
+async fn refused(store: &dyn Store, what: &str, change: Change) -> String {
+    let shown = format!("{change:?}");
+    match try_write(store, [change]).await {
+        Err(StoreError::Conflict { what: noun, detail }) if noun == what => detail,
+        other => panic!("{shown} should be a conflict over the {what}, not {other:?}"),
+    }
+}

@@ -1,0 +1,131 @@
+//! Projects, sessions, chats and worktrees.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
+use boocoder_model::{Project, Seq, Worktree};
+
+use super::sample::{self, World, at, chat, frame, message, project, put, session, task, worktree};
+use super::{refused, write};
+use crate::{Change, ReadBudget, Store, WriteBatch};
+
+/// A project is found by id and by its exact path, whatever bytes and however many the path has.
+pub async fn projects_are_found_by_id_and_by_path(store: &dyn Store) {
+    let odd = Project { path: OsString::from_vec(b"/srv/caf\xe9".to_vec()).into(), ..project() };
+    let long = Project { path: format!("/srv/{}", "tea/".repeat(1_000)).into(), ..project() };
+    let projects = vec![project(), odd, long];
+    write(store, projects.iter().cloned().map(Change::AddProject)).await;
+
+    for project in &projects {
+        assert_eq!(store.project(project.id).await.expect("a read"), Some(project.clone()));
+        assert_eq!(store.project_at(&project.path).await.expect("a read"), Some(project.clone()));
+    }
+    assert_eq!(store.projects().await.expect("a read"), projects);
+    assert_eq!(store.project(project().id).await.expect("a read"), None);
+    assert_eq!(store.project_at("/srv".as_ref()).await.expect("a read"), None);
+
+    for taken in &projects {
+        let same_path = Project { path: taken.path.clone(), ..project() };
+        let detail = refused(store, "project", Change::AddProject(same_path)).await;
+        assert_eq!(detail, "there is one at this path already");
+    }
+}
+
+/// Sessions come newest first, chats oldest first, by the order in which they were added.
+pub async fn sessions_are_listed_newest_first(store: &dyn Store) {
+    let world = World::stored(store).await;
+    let (mut later, second_chat) = (session(&world.project), chat(&world.session));
+    later.created_at = at(1);
+    write(store, [Change::AddSession(later.clone()), Change::AddChat(second_chat.clone())]).await;
+
+    assert_eq!(store.session(later.id).await.expect("a read"), Some(later.clone()));
+    assert_eq!(store.sessions().await.expect("a read"), [later.clone(), world.session.clone()]);
+    assert_eq!(store.chat(world.chat.id).await.expect("a read"), Some(world.chat.clone()));
+    assert_eq!(store.chats(world.session.id).await.expect("a read"), [world.chat, second_chat]);
+    assert_eq!(store.chats(later.id).await.expect("a read"), []);
+}
+
+/// A removed session is gone from every list, and so are its chats. Its tasks and its log are still read: what is under
+/// way must come to its end, and clients must see it.
+pub async fn a_removed_session_is_hidden_with_what_it_shows(store: &dyn Store) {
+    let world = World::stored(store).await;
+    let (session, chat) = (world.session.id, world.chat.id);
+    let task = world.stored_task(store).await;
+    let agent_session = sample::agent_session(&world.chat, "demo", Some(at(1)));
+    let changes = [
+        put(&message(&task)),
+        Change::PutAgentSession(Box::new(agent_session)),
+        Change::AddPending(Box::new(world.pending())),
+    ];
+    let frames = vec![frame(&world.session, 1)];
+    let batch = WriteBatch { changes: changes.into(), frames: frames.clone(), durable: true };
+    store.commit(batch).await.expect("a batch that fits");
+    write(store, [Change::RemoveSession { id: session, at: at(99) }]).await;
+
+    assert_eq!(store.session(session).await.expect("a read"), None);
+    assert_eq!(store.sessions().await.expect("a read"), []);
+    assert_eq!(store.chat(chat).await.expect("a read"), None);
+    assert_eq!(store.chats(session).await.expect("a read"), []);
+    assert_eq!(store.messages(session, None).await.expect("a read"), []);
+    assert_eq!(store.agent_sessions(session).await.expect("a read"), []);
+    assert_eq!(store.pending_changes(session).await.expect("a read"), []);
+
+    assert_eq!(store.task(task.id).await.expect("a read"), Some(task));
+    let budget = ReadBudget { frames: 10, bytes: 1_000 };
+    assert_eq!(store.frames_after(session, Seq::ZERO, budget).await.expect("a read"), frames);
+    assert_eq!(store.last_seq(session).await.expect("a read"), Seq(1));
+
+    let again = refused(store, "session", Change::RemoveSession { id: session, at: at(99) }).await;
+    assert_eq!(again, "there is none with this id");
+    refused(store, "chat", Change::RemoveChat { id: chat, at: at(99) }).await;
+    refused(store, "chat", Change::AddChat(sample::chat(&world.session))).await;
+}
+
+/// A removed chat is gone from its session's lists; its neighbour is not.
+pub async fn a_removed_chat_is_hidden_with_what_it_shows(store: &dyn Store) {
+    let world = World::stored(store).await;
+    let neighbour = chat(&world.session);
+    write(store, [Change::AddChat(neighbour.clone())]).await;
+    let (gone, kept) = (world.task(), task(&world.project, Some(&neighbour)));
+    let (gone_message, kept_message) = (message(&gone), message(&kept));
+    let agent_sessions = [&world.chat, &neighbour].map(|chat| sample::agent_session(chat, "demo", None));
+    write(store, [sample::add(&gone), sample::add(&kept), put(&gone_message), put(&kept_message)]).await;
+    write(store, agent_sessions.clone().map(|row| Change::PutAgentSession(Box::new(row)))).await;
+    write(store, [Change::RemoveChat { id: world.chat.id, at: at(99) }]).await;
+
+    let session = world.session.id;
+    assert_eq!(store.chats(session).await.expect("a read"), [neighbour]);
+    assert_eq!(store.messages(session, None).await.expect("a read"), [kept_message]);
+    assert_eq!(store.messages(session, Some(world.chat.id)).await.expect("a read"), []);
+    assert_eq!(store.messages_of_task(gone.id).await.expect("a read"), [gone_message]);
+    assert_eq!(store.agent_sessions(session).await.expect("a read"), agent_sessions[1..]);
+    // A server that starts still has to end what the removed chat left running.
+    assert_eq!(store.live_agent_sessions().await.expect("a read"), agent_sessions);
+}
+
+/// A worktree belongs to one session or one task, which has no other until it is removed.
+pub async fn a_worktree_has_one_owner_and_an_owner_one_worktree(store: &dyn Store) {
+    let world = World::stored(store).await;
+    let (session, project) = (&world.session, &world.project);
+    let task = world.stored_task(store).await;
+    let (of_session, of_task) = (worktree(project, Some(session), None), worktree(project, None, Some(&task)));
+    write(store, [of_session.clone(), of_task.clone()].map(Change::AddWorktree)).await;
+    assert_eq!(store.worktree_of_session(session.id).await.expect("a read"), Some(of_session.clone()));
+    assert_eq!(store.worktree_of_task(task.id).await.expect("a read"), Some(of_task));
+
+    let second = worktree(project, Some(session), None);
+    let detail = refused(store, "worktree", Change::AddWorktree(second.clone())).await;
+    assert_eq!(detail, "its session or its task has one already");
+    for owners in [(None, None), (Some(session.id), Some(task.id))] {
+        let shared = Worktree { session_id: owners.0, task_id: owners.1, ..second.clone() };
+        let detail = refused(store, "worktree", Change::AddWorktree(shared)).await;
+        assert_eq!(detail, "it belongs either to a session or to a task");
+    }
+
+    let removal = Change::RemoveWorktree { id: of_session.id, at: at(99) };
+    write(store, [removal.clone()]).await;
+    assert_eq!(store.worktree_of_session(session.id).await.expect("a read"), None);
+    assert_eq!(refused(store, "worktree", removal).await, "there is none with this id");
+    write(store, [Change::AddWorktree(second.clone())]).await;
+    assert_eq!(store.worktree_of_session(session.id).await.expect("a read"), Some(second));
+}

@@ -1,0 +1,166 @@
+//! The engine that keeps everything in this process.
+
+mod apply;
+mod read;
+mod tables;
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use boocoder_model::{
+    AgentName, AgentSession, Chat, ChatId, Interaction, InteractionId, Message, PendingChange, PendingId, Project,
+    ProjectId, Seq, Session, SessionId, Task, TaskId, Turn, Worktree,
+};
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use crate::{InteractionFilter, ReadBudget, Store, StoreError, StoredFrame, TaskFilter, WriteBatch};
+use tables::Tables;
+
+/// Keeps everything in memory: the same rules as a database, and gone with the process.
+#[derive(Debug, Default)]
+pub struct MemStore {
+    tables: Mutex<Tables>,
+    wakeups: watch::Sender<u64>,
+}
+
+impl MemStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A batch is undone before its error is returned, so a poisoned lock still guards whole batches.
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Store for MemStore {
+    async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
+        let wakes = batch.changes.iter().any(crate::Change::wakes_claimers);
+        self.tables().commit(batch)?;
+        if wakes {
+            self.wakeups.send_modify(|count| *count = count.wrapping_add(1));
+        }
+        Ok(())
+    }
+
+    async fn claim_task(&self, now: Timestamp) -> Result<Option<Task>, StoreError> {
+        Ok(self.tables().claim(now))
+    }
+
+    fn wakeups(&self) -> watch::Receiver<u64> {
+        self.wakeups.subscribe()
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn frames_after(
+        &self,
+        session: SessionId,
+        after: Seq,
+        budget: ReadBudget,
+    ) -> Result<Vec<StoredFrame>, StoreError> {
+        Ok(self.tables().frames_after(session, after, budget))
+    }
+
+    async fn last_seq(&self, session: SessionId) -> Result<Seq, StoreError> {
+        Ok(self.tables().last_seq(session))
+    }
+
+    async fn project(&self, id: ProjectId) -> Result<Option<Project>, StoreError> {
+        Ok(self.tables().projects.get(&id).cloned())
+    }
+
+    async fn project_at(&self, path: &Path) -> Result<Option<Project>, StoreError> {
+        Ok(self.tables().projects.values().find(|project| project.path == path).cloned())
+    }
+
+    async fn projects(&self) -> Result<Vec<Project>, StoreError> {
+        Ok(self.tables().projects.values().cloned().collect())
+    }
+
+    async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
+        Ok(self.tables().live_session(id).cloned())
+    }
+
+    async fn sessions(&self) -> Result<Vec<Session>, StoreError> {
+        Ok(self.tables().sessions.values().rev().filter_map(|kept| kept.live()).cloned().collect())
+    }
+
+    async fn chat(&self, id: ChatId) -> Result<Option<Chat>, StoreError> {
+        Ok(self.tables().live_chat(id).cloned())
+    }
+
+    async fn chats(&self, session: SessionId) -> Result<Vec<Chat>, StoreError> {
+        let tables = self.tables();
+        let live = tables.chats.values().filter_map(|kept| kept.live());
+        Ok(live.filter(|chat| chat.session_id == session).cloned().collect())
+    }
+
+    async fn task(&self, id: TaskId) -> Result<Option<Task>, StoreError> {
+        Ok(self.tables().tasks.get(&id).cloned())
+    }
+
+    async fn tasks(&self, filter: TaskFilter) -> Result<Vec<Task>, StoreError> {
+        Ok(self.tables().tasks(&filter))
+    }
+
+    async fn task_by_request(&self, request_key: &str) -> Result<Option<Task>, StoreError> {
+        let tables = self.tables();
+        Ok(tables.requests.get(request_key).and_then(|id| tables.tasks.get(id)).cloned())
+    }
+
+    async fn messages(&self, session: SessionId, chat: Option<ChatId>) -> Result<Vec<Message>, StoreError> {
+        Ok(self.tables().messages(session, chat))
+    }
+
+    async fn messages_of_task(&self, task: TaskId) -> Result<Vec<Message>, StoreError> {
+        Ok(self.tables().messages.values().filter(|message| message.task_id == task).cloned().collect())
+    }
+
+    async fn turns_of_task(&self, task: TaskId) -> Result<Vec<Turn>, StoreError> {
+        Ok(self.tables().turns.values().filter(|turn| turn.task_id == task).cloned().collect())
+    }
+
+    async fn agent_session(&self, chat: ChatId, agent: &AgentName) -> Result<Option<AgentSession>, StoreError> {
+        Ok(self.tables().agent_sessions.get(&(chat, agent.clone())).cloned())
+    }
+
+    async fn agent_sessions(&self, session: SessionId) -> Result<Vec<AgentSession>, StoreError> {
+        Ok(self.tables().agent_sessions(session))
+    }
+
+    async fn live_agent_sessions(&self) -> Result<Vec<AgentSession>, StoreError> {
+        Ok(self.tables().live_agent_sessions())
+    }
+
+    async fn interaction(&self, id: InteractionId) -> Result<Option<Interaction>, StoreError> {
+        Ok(self.tables().interactions.get(&id).cloned())
+    }
+
+    async fn interactions(&self, filter: InteractionFilter) -> Result<Vec<Interaction>, StoreError> {
+        Ok(self.tables().interactions(filter))
+    }
+
+    async fn pending_change(&self, id: PendingId) -> Result<Option<PendingChange>, StoreError> {
+        Ok(self.tables().pending.get(&id).cloned())
+    }
+
+    async fn pending_changes(&self, session: SessionId) -> Result<Vec<PendingChange>, StoreError> {
+        Ok(self.tables().pending_changes(session))
+    }
+
+    async fn worktree_of_session(&self, session: SessionId) -> Result<Option<Worktree>, StoreError> {
+        Ok(self.tables().live_worktrees().find(|tree| tree.session_id == Some(session)).cloned())
+    }
+
+    async fn worktree_of_task(&self, task: TaskId) -> Result<Option<Worktree>, StoreError> {
+        Ok(self.tables().live_worktrees().find(|tree| tree.task_id == Some(task)).cloned())
+    }
+}

@@ -1,0 +1,112 @@
+//! The reads that are more than a look-up.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+use boocoder_model::{
+    AgentSession, AgentSessionStatus, Chat, ChatId, Interaction, Message, PendingChange, Seq, Session, SessionId, Task,
+    TaskState, Worktree,
+};
+use jiff::Timestamp;
+
+use super::tables::{Kept, Tables};
+use crate::frames::Spent;
+use crate::limits::LISTED_TASKS;
+use crate::{InteractionFilter, ReadBudget, StoredFrame, TaskFilter};
+
+impl Tables {
+    pub(super) fn live_session(&self, id: SessionId) -> Option<&Session> {
+        self.sessions.get(&id).and_then(Kept::live)
+    }
+
+    pub(super) fn live_chat(&self, id: ChatId) -> Option<&Chat> {
+        self.chats.get(&id).and_then(Kept::live)
+    }
+
+    pub(super) fn live_worktrees(&self) -> impl Iterator<Item = &Worktree> {
+        self.worktrees.values().filter_map(Kept::live)
+    }
+
+    /// Whether neither the session nor the chat, as far as they are given, was removed.
+    fn is_shown(&self, session: Option<SessionId>, chat: Option<ChatId>) -> bool {
+        session.is_none_or(|id| self.live_session(id).is_some()) && chat.is_none_or(|id| self.live_chat(id).is_some())
+    }
+
+    /// Takes the oldest queued task whose chat has no other task before it.
+    pub(super) fn claim(&mut self, now: Timestamp) -> Option<Task> {
+        let running = self.tasks.values().filter(|task| task.state == TaskState::Running);
+        let mut busy: BTreeSet<ChatId> = running.filter_map(|task| task.chat_id).collect();
+        let next = self.tasks.values().filter(|task| task.state == TaskState::Queued).find_map(|task| {
+            let is_first = task.chat_id.is_none_or(|chat| busy.insert(chat));
+            (is_first && self.is_shown(task.session_id, task.chat_id)).then_some(task.id)
+        })?;
+        let task = self.tasks.get_mut(&next)?;
+        task.state = TaskState::Running;
+        task.started_at = Some(now);
+        Some(task.clone())
+    }
+
+    pub(super) fn frames_after(&self, session: SessionId, after: Seq, budget: ReadBudget) -> Vec<StoredFrame> {
+        let mut spent = Spent::new(budget);
+        let log = self.frames.get(&session).map_or(&[][..], Vec::as_slice);
+        let numbered = (1..).map(Seq).zip(log).skip(usize::try_from(after.0).unwrap_or(usize::MAX));
+        let frames = numbered.map(|(seq, body)| StoredFrame { session_id: session, seq, body: body.clone() });
+        frames.take_while(|frame| spent.take(frame.body.len())).collect()
+    }
+
+    pub(super) fn last_seq(&self, session: SessionId) -> Seq {
+        Seq(self.frames.get(&session).map_or(0, |log| log.len() as u64))
+    }
+
+    pub(super) fn tasks(&self, filter: &TaskFilter) -> Vec<Task> {
+        let fits = |task: &&Task| {
+            (filter.session_id.is_none() || task.session_id == filter.session_id)
+                && (filter.chat_id.is_none() || task.chat_id == filter.chat_id)
+                && filter.state.is_none_or(|state| task.state == state)
+        };
+        self.tasks.values().rev().filter(fits).take(filter.limit.unwrap_or(LISTED_TASKS)).cloned().collect()
+    }
+
+    pub(super) fn messages(&self, session: SessionId, chat: Option<ChatId>) -> Vec<Message> {
+        let fits = |message: &&Message| {
+            message.session_id == Some(session)
+                && (chat.is_none() || message.chat_id == chat)
+                && self.is_shown(message.session_id, message.chat_id)
+        };
+        self.messages.values().filter(fits).cloned().collect()
+    }
+
+    pub(super) fn agent_sessions(&self, session: SessionId) -> Vec<AgentSession> {
+        let of_session =
+            |row: &&AgentSession| self.live_chat(row.chat_id).is_some_and(|chat| chat.session_id == session);
+        let mut rows: Vec<_> = self.agent_sessions.values().filter(of_session).cloned().collect();
+        rows.sort_by(|a, b| {
+            let key = |row: &AgentSession| (Reverse(row.last_active_at), row.agent.clone(), row.chat_id);
+            key(a).cmp(&key(b))
+        });
+        rows
+    }
+
+    pub(super) fn live_agent_sessions(&self) -> Vec<AgentSession> {
+        let is_live = |row: &&AgentSession| matches!(row.status, AgentSessionStatus::Active | AgentSessionStatus::Idle);
+        let mut rows: Vec<_> = self.agent_sessions.values().filter(is_live).cloned().collect();
+        rows.sort_by(|a, b| (a.chat_id, &a.agent).cmp(&(b.chat_id, &b.agent)));
+        rows
+    }
+
+    pub(super) fn interactions(&self, filter: InteractionFilter) -> Vec<Interaction> {
+        let fits = |interaction: &&Interaction| {
+            (filter.session_id.is_none() || interaction.session_id == filter.session_id)
+                && filter.task_id.is_none_or(|task| interaction.task_id == task)
+                && (filter.settled || interaction.settled.is_none())
+        };
+        self.interactions.values().filter(fits).cloned().collect()
+    }
+
+    pub(super) fn pending_changes(&self, session: SessionId) -> Vec<PendingChange> {
+        if self.live_session(session).is_none() {
+            return Vec::new();
+        }
+        self.pending.values().filter(|change| change.session_id == Some(session)).cloned().collect()
+    }
+}

@@ -1,0 +1,80 @@
+//! The engine on Postgres.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | `config`, `start` | how to connect, the version check and the migrations |
+//! | `conn` | pooled connections, on which every statement is prepared once |
+//! | `commit`, `steps` | a batch as a list of statements, and the transaction that runs them |
+//! | `claim`, `read` | the other things that are asked of a store |
+//! | `listen` | notifications, on a connection of their own |
+//! | `table`, `nouns`, `doc` | columns, rows and JSON columns as domain types |
+//! | `failure` | what an error of the driver means |
+
+mod claim;
+mod commit;
+mod config;
+mod conn;
+mod doc;
+mod failure;
+mod listen;
+mod nouns;
+mod read;
+mod start;
+mod steps;
+mod table;
+
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+pub use config::PgConfig;
+
+use crate::StoreError;
+use crate::limits::PgLimits;
+use conn::Pool;
+use listen::Listener;
+
+/// Keeps everything in a Postgres database, version 15 or newer.
+///
+/// Several processes may share the database; tasks are given out once and each learns of the others' tasks. Times are
+/// kept to the microsecond.
+#[derive(Debug)]
+pub struct PgStore {
+    /// Reads, claims and durable batches.
+    durable: Pool,
+    /// Batches that need not be on disk yet: these connections do not wait for it.
+    relaxed: Pool,
+    limits: PgLimits,
+    wakeups: watch::Sender<u64>,
+    listener: Mutex<Option<Listener>>,
+}
+
+impl PgStore {
+    /// Connects, checks the version, migrates the database, and listens.
+    ///
+    /// # Errors
+    /// [`StoreError::Unreachable`] if nothing answers within the limits, [`StoreError::TooOld`],
+    /// [`StoreError::Migration`], and [`StoreError::Driver`] if the server refuses or the connection string is wrong.
+    pub async fn connect(config: PgConfig) -> Result<Self, StoreError> {
+        let target = config.target()?;
+        start::prepare(&target, &config.limits).await?;
+        let wakeups = watch::Sender::new(0);
+        Ok(Self {
+            durable: Pool::new(&target, "on", config.limits.connections, &config.limits)?,
+            relaxed: Pool::new(&target, "off", config.limits.relaxed_connections, &config.limits)?,
+            listener: Mutex::new(Some(Listener::spawn(target, config.limits.clone(), wakeups.clone()))),
+            limits: config.limits,
+            wakeups,
+        })
+    }
+
+    /// Closes every connection. What is asked afterwards is answered with [`StoreError::Unreachable`].
+    pub async fn close(&self) {
+        self.durable.close();
+        self.relaxed.close();
+        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(listener) = listener {
+            listener.stop().await;
+        }
+    }
+}

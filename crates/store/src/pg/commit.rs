@@ -1,0 +1,183 @@
+//! Writing a batch.
+//!
+//! A batch of frames alone is one statement. Any other is a transaction of two round trips: everything but its end,
+//! then, once every guard has held, `COMMIT`. When the connection breaks while a transaction ends, nobody has said
+//! whether it was committed. Then the database is asked for the fate of that transaction, or, for a batch of frames,
+//! whether the log holds them: a frame's number is never given to other content. So a batch is written once, and an
+//! error says for certain that it was not, unless the database stays away.
+
+use tokio_postgres::Row;
+
+use super::PgStore;
+use super::conn::{Conn, Pool, Query, params};
+use super::failure::{Attempts, Failure};
+use super::listen::wake;
+use super::steps::{self, Guard, Step};
+use super::table::{Fields, bigint};
+use crate::rule::{self, conflict};
+use crate::{Change, Store, StoreError, StoredFrame, WriteBatch};
+
+/// The number of the transaction that is open, which outlives the connection.
+const TRANSACTION: &str = "SELECT pg_current_xact_id()::text AS id";
+
+/// Why a transaction did not come to its end.
+pub(super) enum Setback {
+    /// Nothing was written.
+    Undone(Undone),
+    /// It may have been written: the connection broke in the middle of the end. The transaction's number tells, if there
+    /// is one.
+    Unknown(Failure, Option<String>),
+}
+
+/// Why nothing was written.
+pub(super) enum Undone {
+    /// A guard did not hold.
+    Refused(Guard),
+    /// A round trip failed.
+    Failed(Failure),
+}
+
+impl From<Failure> for Setback {
+    fn from(failure: Failure) -> Self {
+        Self::Undone(Undone::Failed(failure))
+    }
+}
+
+impl PgStore {
+    pub(super) async fn write(&self, batch: &WriteBatch) -> Result<(), StoreError> {
+        let steps = steps::of(batch)?;
+        let pool = if batch.durable { &self.durable } else { &self.relaxed };
+        let mut attempts = Attempts::new(&self.limits);
+        let mut in_doubt = false;
+        loop {
+            let setback = match attempt(pool, batch, &steps).await {
+                Ok(()) => break,
+                Err(setback) => setback,
+            };
+            let failure = match setback {
+                Setback::Undone(Undone::Failed(failure)) if failure.is_transient() => failure,
+                Setback::Undone(undone) => {
+                    if in_doubt && self.holds(batch.frames.last()).await? {
+                        break;
+                    }
+                    return Err(self.explain(undone).await?);
+                }
+                Setback::Unknown(_, Some(transaction)) if self.was_committed(&transaction).await? => break,
+                Setback::Unknown(failure, transaction) => {
+                    in_doubt |= transaction.is_none();
+                    failure
+                }
+            };
+            tracing::warn!(%failure, "the database did not take a batch");
+            if !attempts.another().await {
+                return Err(StoreError::Unreachable(failure.into()));
+            }
+        }
+        if batch.changes.iter().any(Change::wakes_claimers) {
+            // The notification comes back to this process, too, but later.
+            wake(&self.wakeups);
+        }
+        Ok(())
+    }
+
+    /// What became of a transaction whose end nobody has seen.
+    pub(super) async fn was_committed(&self, transaction: &str) -> Result<bool, StoreError> {
+        let mut attempts = Attempts::new(&self.limits);
+        loop {
+            let query = Query::new("SELECT pg_xact_status($1::text::xid8) AS status", params![transaction]);
+            let rows = self.rows(&query).await?;
+            let fields = rows.first().map(|row| Fields::new(row, "transaction"));
+            match fields.map(|fields| fields.get::<Option<String>>("status")).transpose()?.flatten().as_deref() {
+                Some("committed") => return Ok(true),
+                Some("aborted") => return Ok(false),
+                status if !attempts.another().await => {
+                    let detail = format!("a transaction did not end in time: {}", status.unwrap_or("forgotten"));
+                    return Err(StoreError::Unreachable(detail.into()));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Why nothing was written, as the caller is told: what a guard found is read again.
+    pub(super) async fn explain(&self, undone: Undone) -> Result<StoreError, StoreError> {
+        let refused = match undone {
+            Undone::Failed(failure) => return Ok(failure.into()),
+            Undone::Refused(guard) => guard,
+        };
+        Ok(match refused {
+            Guard::Absent(what) => conflict(what, rule::ABSENT),
+            Guard::Gone(what) => conflict(what, rule::GONE),
+            Guard::Task(id) => found("task", self.task(id).await?.map(|task| task.state.as_str())),
+            Guard::Pending(id) => {
+                found("pending change", self.pending_change(id).await?.map(|pending| pending.status.as_str()))
+            }
+            Guard::Interaction(id) => match self.interaction(id).await? {
+                Some(interaction) => {
+                    rule::opens(&interaction).err().unwrap_or_else(|| found("interaction", Some("open")))
+                }
+                None => found("interaction", None),
+            },
+        })
+    }
+
+    /// Whether the log has this very frame.
+    async fn holds(&self, frame: Option<&StoredFrame>) -> Result<bool, StoreError> {
+        let Some(frame) = frame else { return Ok(false) };
+        let seq = bigint("frame", frame.seq.0)?;
+        let query = Query::new(
+            "SELECT FROM frames WHERE session_id = $1 AND seq = $2 AND body = $3",
+            params![frame.session_id.as_uuid(), seq, &*frame.body],
+        );
+        Ok(!self.rows(&query).await?.is_empty())
+    }
+}
+
+fn found(what: &'static str, state: Option<&str>) -> StoreError {
+    conflict(what, state.map_or_else(|| rule::ABSENT.to_owned(), rule::found_in))
+}
+
+async fn attempt(pool: &Pool, batch: &WriteBatch, steps: &[Step<'_>]) -> Result<(), Setback> {
+    match steps {
+        [] => Ok(()),
+        [frames] if batch.changes.is_empty() => {
+            let mut conn = pool.get().await?;
+            match conn.query(&frames.query).await {
+                Err(failure) if !failure.is_verdict() => Err(Setback::Unknown(failure, None)),
+                answer => Ok(answer.map(drop)?),
+            }
+        }
+        steps => transact(&mut pool.get().await?, steps).await,
+    }
+}
+
+async fn transact(conn: &mut Conn, steps: &[Step<'_>]) -> Result<(), Setback> {
+    let transaction = Query::new(TRANSACTION, params![]);
+    let queries: Vec<_> = [&transaction].into_iter().chain(steps.iter().map(|step| &step.query)).collect();
+    let mut answers = conn.begin(&queries).await?.into_iter();
+    let number = transaction_number(answers.next())?;
+    let guarded = steps.iter().zip(answers).find_map(|(step, answer)| match (answer, step.guard) {
+        (Err(failure), _) => Some(Undone::Failed(failure)),
+        (Ok(rows), Some(guard)) if rows.is_empty() => Some(Undone::Refused(guard)),
+        (Ok(_), _) => None,
+    });
+    let Some(undone) = guarded else { return end(conn, number).await };
+    if !matches!(&undone, Undone::Failed(failure) if !failure.is_verdict()) {
+        conn.rollback().await?;
+    }
+    Err(Setback::Undone(undone))
+}
+
+/// The first answer of a transaction that asked for its number.
+fn transaction_number(answer: Option<Result<Vec<Row>, Failure>>) -> Result<Option<String>, Failure> {
+    let rows = answer.transpose()?.unwrap_or_default();
+    Ok(rows.first().map(|row| row.try_get("id")).transpose()?)
+}
+
+/// Commits. From here on a broken connection leaves the end unknown.
+pub(super) async fn end(conn: &mut Conn, transaction: Option<String>) -> Result<(), Setback> {
+    match conn.commit().await {
+        Err(failure) if !failure.is_verdict() => Err(Setback::Unknown(failure, transaction)),
+        ended => Ok(ended?),
+    }
+}

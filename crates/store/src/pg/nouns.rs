@@ -1,0 +1,9 @@
+//! Every noun as a row.
+
+mod interaction;
+mod message;
+mod pending;
+mod place;
+mod task;
+
+pub(super) use pending::{hunk, select as select_pending};

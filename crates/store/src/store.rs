@@ -1,0 +1,152 @@
+//! The port: what is asked of a store, whichever engine keeps it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use boocoder_model::{
+    AgentName, AgentSession, Chat, ChatId, Interaction, InteractionId, Message, PendingChange, PendingId, Project,
+    ProjectId, Seq, Session, SessionId, Task, TaskId, TaskState, Turn, Worktree,
+};
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use crate::{StoreError, WriteBatch};
+
+/// A frame as it is kept: the very text that clients are sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredFrame {
+    /// The session whose frame it is.
+    pub session_id: SessionId,
+    /// Its number within the session.
+    pub seq: Seq,
+    /// Its JSON text, number included.
+    pub body: Arc<str>,
+}
+
+/// How much of the log one read may bring. At least one frame comes if there is any, whatever its size.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadBudget {
+    /// At most so many frames.
+    pub frames: usize,
+    /// At most about so many bytes.
+    pub bytes: usize,
+}
+
+/// Which tasks to list. Every field narrows; all absent lists everything, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct TaskFilter {
+    /// Those of this session.
+    pub session_id: Option<SessionId>,
+    /// Those of this chat.
+    pub chat_id: Option<ChatId>,
+    /// Those in this state.
+    pub state: Option<TaskState>,
+    /// At most so many; absent means the store's own limit.
+    pub limit: Option<usize>,
+}
+
+/// Which interactions to list.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct InteractionFilter {
+    /// Those of this session.
+    pub session_id: Option<SessionId>,
+    /// Those of this task.
+    pub task_id: Option<TaskId>,
+    /// Settled ones too.
+    pub settled: bool,
+}
+
+/// What keeps everything.
+///
+/// There is one way to write, [`Store::commit`], so that frames and the state that they tell of are never apart. What is
+/// not found is `Ok(None)` or an empty list. Lists are in the order in which things were added, whatever their times say.
+///
+/// What was removed is kept but no longer shown: a session or a chat is found neither by its id nor in a list, and the
+/// messages, agent sessions and pending changes of a session that was removed, or of a chat, are in no list of that
+/// session. What may still have to come to its end is found all the same: tasks, turns, interactions, worktrees, single
+/// rows by their key, and the log, whose last frames tell clients of the removal.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Writes all of the batch in one transaction, or nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if a change does not fit the state (its guard failed, its key is taken); the batch
+    /// without that change may be tried again. [`StoreError::Unreachable`] if the database stays away for longer than
+    /// the engine tries; then it may happen that the batch was written all the same, which the log tells.
+    async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError>;
+
+    /// Takes the oldest queued task that may run, and sets it running, durably. Tasks of one chat are given out in
+    /// order and one at a time; two callers never get the same task.
+    async fn claim_task(&self, now: Timestamp) -> Result<Option<Task>, StoreError>;
+
+    /// A counter that moves whenever a task may have become claimable, by whichever process.
+    fn wakeups(&self) -> watch::Receiver<u64>;
+
+    /// Whether the store answers.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// The frames of a session after `after`, in order, within the budget.
+    async fn frames_after(
+        &self,
+        session: SessionId,
+        after: Seq,
+        budget: ReadBudget,
+    ) -> Result<Vec<StoredFrame>, StoreError>;
+
+    /// The number of the session's last frame, [`Seq::ZERO`] if there is none.
+    async fn last_seq(&self, session: SessionId) -> Result<Seq, StoreError>;
+
+    /// One project.
+    async fn project(&self, id: ProjectId) -> Result<Option<Project>, StoreError>;
+    /// The project with its checkout at exactly this path.
+    async fn project_at(&self, path: &Path) -> Result<Option<Project>, StoreError>;
+    /// All projects, oldest first.
+    async fn projects(&self) -> Result<Vec<Project>, StoreError>;
+
+    /// One session.
+    async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError>;
+    /// All sessions, newest first.
+    async fn sessions(&self) -> Result<Vec<Session>, StoreError>;
+    /// One chat.
+    async fn chat(&self, id: ChatId) -> Result<Option<Chat>, StoreError>;
+    /// The chats of a session, oldest first.
+    async fn chats(&self, session: SessionId) -> Result<Vec<Chat>, StoreError>;
+
+    /// One task.
+    async fn task(&self, id: TaskId) -> Result<Option<Task>, StoreError>;
+    /// Tasks, newest first.
+    async fn tasks(&self, filter: TaskFilter) -> Result<Vec<Task>, StoreError>;
+    /// The task that was asked for with this request key.
+    async fn task_by_request(&self, request_key: &str) -> Result<Option<Task>, StoreError>;
+
+    /// The messages of a session, or of one of its chats, oldest first.
+    async fn messages(&self, session: SessionId, chat: Option<ChatId>) -> Result<Vec<Message>, StoreError>;
+    /// The messages of a task, oldest first: the human's, if it came from a chat, then the agent's.
+    async fn messages_of_task(&self, task: TaskId) -> Result<Vec<Message>, StoreError>;
+    /// The turns of a task, oldest first.
+    async fn turns_of_task(&self, task: TaskId) -> Result<Vec<Turn>, StoreError>;
+
+    /// What is known of an agent in a chat.
+    async fn agent_session(&self, chat: ChatId, agent: &AgentName) -> Result<Option<AgentSession>, StoreError>;
+    /// The agent sessions of all the session's chats, freshest first, those without activity last, then by agent.
+    async fn agent_sessions(&self, session: SessionId) -> Result<Vec<AgentSession>, StoreError>;
+
+    /// The agent sessions of all chats that are recorded as active or idle: what a server that starts has to check.
+    async fn live_agent_sessions(&self) -> Result<Vec<AgentSession>, StoreError>;
+
+    /// One interaction.
+    async fn interaction(&self, id: InteractionId) -> Result<Option<Interaction>, StoreError>;
+    /// Interactions, oldest first.
+    async fn interactions(&self, filter: InteractionFilter) -> Result<Vec<Interaction>, StoreError>;
+
+    /// One pending change.
+    async fn pending_change(&self, id: PendingId) -> Result<Option<PendingChange>, StoreError>;
+    /// The pending changes of a session, whatever their status, oldest first.
+    async fn pending_changes(&self, session: SessionId) -> Result<Vec<PendingChange>, StoreError>;
+
+    /// The worktree that a session owns.
+    async fn worktree_of_session(&self, session: SessionId) -> Result<Option<Worktree>, StoreError>;
+    /// The worktree that a task owns.
+    async fn worktree_of_task(&self, task: TaskId) -> Result<Option<Worktree>, StoreError>;
+}

@@ -1,0 +1,8 @@
+//! The conformance suite on every engine, and what only Postgres can do wrong.
+
+#[cfg(test)]
+mod database;
+#[cfg(test)]
+mod memory;
+#[cfg(test)]
+mod postgres;
