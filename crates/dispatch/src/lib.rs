@@ -18,7 +18,7 @@
 //! | `log`, `broker` | the one writer; the fan-out to clients |
 //! | `workspace`, `pending` | worktrees, and what their diffs mean for the queue of pending changes |
 //! | `sessions`, `decisions` | projects, sessions and chats; a human's decisions |
-//! | `sweep` | what a start settles of what an earlier process left |
+//! | `sweep`, `replay` | what a start settles of what an earlier process left; messages put together from their frames |
 //!
 //! What is deliberately not here: how agents are spoken to (`boocoder-backend`), SQL (`boocoder-store`) and HTTP (the
 //! binary). To add a command, add its words to `command`, and its decision to `core` or `lane_core` first.
@@ -81,6 +81,7 @@ pub mod limits;
 mod log;
 mod pending;
 mod recorder;
+mod replay;
 mod scheduler;
 mod sessions;
 mod sweep;

@@ -3,23 +3,21 @@
 use std::sync::Arc;
 
 use boocoder_model::{
-    AgentSessionStatus, DecidedBy, InteractionOutcome, Message, MessageRole, MessageStatus, Seq, SessionId, Task,
-    TaskState, TurnOutcome,
+    AgentSessionStatus, DecidedBy, InteractionOutcome, Message, MessageRole, MessageStatus, Seq, Task, TaskState, Turn,
+    TurnOutcome,
 };
-use boocoder_store::{Change, InteractionFilter, ReadBudget, Store, StoredFrame, TaskFilter};
-use boocoder_wire::{Frame, FrameBody};
+use boocoder_store::{Change, InteractionFilter, Store, TaskFilter};
+use boocoder_wire::FrameBody;
 
 use crate::command::DispatchError;
 use crate::env;
 use crate::lane_core::{settlement, task_updated};
 use crate::log::{Entry, Log};
 use crate::recorder::Subject;
+use crate::replay;
 
 /// Why a turn that was running then has failed.
 const REASON: &str = "the server stopped in the middle of the turn";
-
-/// How much of the log is read at once when a message is put together again.
-const READ: ReadBudget = ReadBudget { frames: 4096, bytes: 8 * 1024 * 1024 };
 
 /// How much there was to settle.
 #[derive(Clone, Copy, Debug, Default)]
@@ -82,7 +80,7 @@ async fn settle_task(store: &Arc<dyn Store>, log: &Log, mut task: Task) -> Resul
             (MessageRole::Assistant, MessageStatus::Streaming) => {
                 let after = turns.iter().find(|turn| turn.message_id == message.id).map_or(Seq::ZERO, |t| t.after);
                 let said = match message.session_id {
-                    Some(session) => put_together(store, session, after, message).await?,
+                    Some(session) => replay::put_together(store, session, after, message).await?,
                     None => message,
                 };
                 let said = Message {
@@ -107,7 +105,7 @@ async fn settle_task(store: &Arc<dyn Store>, log: &Log, mut task: Task) -> Resul
         }
     }
     for turn in turns.into_iter().filter(|turn| turn.outcome.is_none()) {
-        let ended = boocoder_model::Turn { outcome: Some(outcome.clone()), ended_at: Some(now), ..turn };
+        let ended = Turn { outcome: Some(outcome.clone()), ended_at: Some(now), ..turn };
         changes.push(Change::PutTurn(ended));
     }
     let subject = Subject { chat_id: task.chat_id, message_id: None, task_id: Some(task.id) };
@@ -116,65 +114,4 @@ async fn settle_task(store: &Arc<dyn Store>, log: &Log, mut task: Task) -> Resul
     changes.push(Change::UpdateTask { task: Box::new(task), from: TaskState::Running });
     log.write(Entry { session, changes, frames }).await?;
     Ok(())
-}
-
-/// What the agent had said of a message, read back from the log: what clients were shown is what is kept.
-async fn put_together(
-    store: &Arc<dyn Store>,
-    session: SessionId,
-    mut after: Seq,
-    mut message: Message,
-) -> Result<Message, DispatchError> {
-    loop {
-        let frames = store.frames_after(session, after, READ).await?;
-        let Some(last) = frames.last() else { return Ok(message) };
-        after = last.seq;
-        for frame in &frames {
-            let frame = decode(frame)?;
-            if frame.message_id == Some(message.id) {
-                append(&mut message, frame.body);
-            }
-        }
-    }
-}
-
-fn decode(frame: &StoredFrame) -> Result<Frame, DispatchError> {
-    Frame::decode(&frame.body).map_err(|error| {
-        let detail = format!("frame {} of session {}: {error}", frame.seq, frame.session_id);
-        DispatchError::Store(boocoder_store::StoreError::Corrupt { what: "frame", detail })
-    })
-}
-
-fn append(message: &mut Message, body: FrameBody) {
-    match body {
-        FrameBody::Delta { content } => message.content.push_str(&content),
-        FrameBody::ReasoningDelta { content } => message.reasoning.push_str(&content),
-        FrameBody::Attachment { content } => message.attachments.push(content.into()),
-        FrameBody::ToolCall { tool_call } => {
-            if let Ok(call) = boocoder_model::ToolCallSnapshot::try_from(tool_call) {
-                match message.tool_calls.iter_mut().find(|known| known.id == call.id) {
-                    Some(known) => *known = call,
-                    None => message.tool_calls.push(call),
-                }
-            }
-        }
-        FrameBody::MessageStarted { .. }
-        | FrameBody::UserContent { .. }
-        | FrameBody::AgentCommands { .. }
-        | FrameBody::Plan { .. }
-        | FrameBody::ModeChanged { .. }
-        | FrameBody::ConfigOptions { .. }
-        | FrameBody::AgentTitle { .. }
-        | FrameBody::Usage { .. }
-        | FrameBody::Notice { .. }
-        | FrameBody::Compaction { .. }
-        | FrameBody::Unmapped { .. }
-        | FrameBody::InteractionRequested { .. }
-        | FrameBody::InteractionResolved { .. }
-        | FrameBody::MessageComplete { .. }
-        | FrameBody::TaskUpdated { .. }
-        | FrameBody::PendingChanged { .. }
-        | FrameBody::AgentSessionUpdated { .. }
-        | FrameBody::Resync { .. } => {}
-    }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use boocoder_testkit::agents::AgentLaunch;
+use boocoder_testkit::agents::{self, AgentLaunch};
 use boocoder_testkit::llm::MockModel;
 use boocoder_testkit::repo::TestRepo;
 use futures::{SinkExt, StreamExt};
@@ -142,7 +142,8 @@ impl Session<'_> {
                     }
                 }
                 Message::Ping(data) => self.socket.send(Message::Pong(data)).await.unwrap(),
-                _ => {}
+                Message::Binary(_) | Message::Pong(_) | Message::Frame(_) => {}
+                Message::Close(reason) => panic!("the server closed the stream: {reason:?}"),
             }
         }
     }
@@ -163,12 +164,11 @@ fn configuration(model: &MockModel, dir: &Path) -> String {
         "[agents.measured]\ncommand = {:?}\nargs = [\"agent\"]\n\n",
         std::env::current_exe().unwrap().display().to_string()
     );
-    let real: [(&str, fn(&MockModel, &Path) -> _); 2] =
-        [("qwen", boocoder_testkit::agents::qwen), ("goose", boocoder_testkit::agents::goose)];
-    for (name, launch) in real {
+    for name in ["qwen", "goose"] {
         let home = dir.join(format!("home-{name}"));
         std::fs::create_dir_all(&home).unwrap();
-        let AgentLaunch { command, args, env } = launch(model, &home).unwrap();
+        let launch = if name == "qwen" { agents::qwen(model, &home) } else { agents::goose(model, &home) };
+        let AgentLaunch { command, args, env } = launch.unwrap();
         config += &format!("[agents.{name}]\ncommand = {:?}\nargs = {args:?}\n", command.display().to_string());
         config += &format!("[agents.{name}.env]\n");
         for (key, value) in env {

@@ -1,0 +1,60 @@
+//! Messages: what a human says and what agents answer.
+
+use boocoder_dispatch::{NewMessage, TaskOptions};
+use boocoder_model::ChatId;
+use boocoder_wire::http::{self, Accepted, Message};
+use serde::Deserialize;
+use warp::Filter;
+use warp::http::StatusCode;
+
+use super::body::{Body, body};
+use super::sessions::session_of;
+use super::{Route, any_of, found, path_id, query_id, reply, with};
+use crate::app::App;
+use crate::reject::ApiError;
+
+/// Which messages are meant.
+#[derive(Deserialize)]
+struct Which {
+    chat_id: Option<String>,
+}
+
+pub(super) fn routes(app: &App) -> Route {
+    let path = warp::path!("api" / "sessions" / String / "messages");
+    let get = path.and(warp::get()).and(warp::query()).and(with(app));
+    let post = path.and(warp::post()).and(with(app)).and(body(app));
+    any_of([
+        get.then(|id, which, app| reply(StatusCode::OK, list(id, which, app))).boxed(),
+        post.then(|id, app, body| reply(StatusCode::ACCEPTED, send(id, app, body))).boxed(),
+    ])
+}
+
+async fn list(id: String, which: Which, app: App) -> Result<Vec<Message>, ApiError> {
+    let chat: Option<ChatId> = query_id(which.chat_id.as_deref(), "chat_id")?;
+    let session = session_of(&app, &id).await?;
+    if let Some(chat) = chat {
+        let chat = app.store().chat(chat).await?.filter(|chat| chat.session_id == session.id);
+        found(chat, "chat")?;
+    }
+    Ok(app.dispatcher().messages(session.id, chat).await?.into_iter().map(Into::into).collect())
+}
+
+async fn send(id: String, app: App, body: Body) -> Result<Accepted, ApiError> {
+    let session_id = path_id(&id, "session")?;
+    let message: http::NewMessage = body.json()?;
+    let message = NewMessage {
+        session_id,
+        chat_id: message.chat_id,
+        content: message.content.into(),
+        options: TaskOptions {
+            agent: message.agent.into(),
+            model: message.model,
+            mode_id: message.mode_id,
+            thinking_option_id: message.thinking_option_id,
+            approval: message.approval.unwrap_or_default().into(),
+            request_id: message.request_id,
+        },
+    };
+    let kept = app.dispatcher().send_message(message).await?;
+    Ok(Accepted { message_id: kept.message_id, task_id: kept.task_id, chat_id: kept.chat_id })
+}

@@ -1,0 +1,103 @@
+//! Sessions, their chats, and what is known of the agents in them.
+
+use boocoder_model::SessionId;
+use boocoder_wire::http::{AgentSession, Chat, NewChat, NewSession, Risk, Session};
+use serde::Deserialize;
+use warp::Filter;
+use warp::http::StatusCode;
+
+use super::body::{Body, body};
+use super::{Route, any_of, found, path_id, reply, reply_done, with};
+use crate::app::App;
+use crate::reject::ApiError;
+
+/// What `DELETE /api/sessions/:id` may be told.
+#[derive(Deserialize)]
+struct Removal {
+    /// Whether work may be lost.
+    #[serde(default)]
+    force: bool,
+}
+
+pub(super) fn routes(app: &App) -> Route {
+    let all = warp::path!("api" / "sessions");
+    let one = warp::path!("api" / "sessions" / String);
+    let chats = warp::path!("api" / "sessions" / String / "chats");
+    let chat = warp::path!("api" / "chats" / String);
+    let agents = warp::path!("api" / "sessions" / String / "agent-sessions");
+    let risk = warp::path!("api" / "sessions" / String / "worktree-risk");
+    any_of([
+        all.and(warp::get()).and(with(app)).then(|app| reply(StatusCode::OK, list(app))).boxed(),
+        all.and(warp::post())
+            .and(with(app))
+            .and(body(app))
+            .then(|app, body| reply(StatusCode::CREATED, add(app, body)))
+            .boxed(),
+        one.and(warp::get()).and(with(app)).then(|id, app| reply(StatusCode::OK, get(id, app))).boxed(),
+        one.and(warp::delete())
+            .and(warp::query())
+            .and(with(app))
+            .then(|id, how, app| reply_done(remove(id, how, app)))
+            .boxed(),
+        chats
+            .and(warp::post())
+            .and(with(app))
+            .and(body(app))
+            .then(|id, app, body| reply(StatusCode::CREATED, add_chat(id, app, body)))
+            .boxed(),
+        chat.and(warp::delete()).and(with(app)).then(|id, app| reply_done(remove_chat(id, app))).boxed(),
+        agents.and(warp::get()).and(with(app)).then(|id, app| reply(StatusCode::OK, agent_sessions(id, app))).boxed(),
+        risk.and(warp::get()).and(with(app)).then(|id, app| reply(StatusCode::OK, worktree_risk(id, app))).boxed(),
+    ])
+}
+
+/// The session of a path, which has to exist.
+pub(super) async fn session_of(app: &App, id: &str) -> Result<boocoder_model::Session, ApiError> {
+    let id: SessionId = path_id(id, "session")?;
+    found(app.store().session(id).await?, "session")
+}
+
+async fn list(app: App) -> Result<Vec<Session>, ApiError> {
+    let mut sessions = Vec::new();
+    for session in app.store().sessions().await? {
+        let chats = app.store().chats(session.id).await?;
+        sessions.push(Session::new(session, chats));
+    }
+    Ok(sessions)
+}
+
+async fn get(id: String, app: App) -> Result<Session, ApiError> {
+    let session = session_of(&app, &id).await?;
+    let chats = app.store().chats(session.id).await?;
+    Ok(Session::new(session, chats))
+}
+
+async fn add(app: App, body: Body) -> Result<Session, ApiError> {
+    let NewSession { project_id, title } = body.json()?;
+    let (session, chat) = app.dispatcher().add_session(project_id, title).await?;
+    Ok(Session::new(session, vec![chat]))
+}
+
+async fn remove(id: String, how: Removal, app: App) -> Result<(), ApiError> {
+    Ok(app.dispatcher().remove_session(path_id(&id, "session")?, how.force).await?)
+}
+
+async fn add_chat(id: String, app: App, body: Body) -> Result<Chat, ApiError> {
+    let id = path_id(&id, "session")?;
+    let NewChat { title } = body.json_or_default()?;
+    Ok(app.dispatcher().add_chat(id, title).await?.into())
+}
+
+async fn remove_chat(id: String, app: App) -> Result<(), ApiError> {
+    Ok(app.dispatcher().remove_chat(path_id(&id, "chat")?).await?)
+}
+
+async fn agent_sessions(id: String, app: App) -> Result<Vec<AgentSession>, ApiError> {
+    let session = session_of(&app, &id).await?;
+    Ok(app.store().agent_sessions(session.id).await?.into_iter().map(Into::into).collect())
+}
+
+async fn worktree_risk(id: String, app: App) -> Result<Risk, ApiError> {
+    let risk = app.dispatcher().worktree_risk(path_id(&id, "session")?).await?;
+    Ok(Risk { uncommitted: risk.uncommitted, unmerged: risk.unmerged, pending: risk.pending })
+}

@@ -1,0 +1,176 @@
+//! The server as a value: started, announced, and stopped in an order that loses nothing.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use anyhow::Context;
+use boocoder_backend::{AcpBackend, OneshotBackend};
+use boocoder_dispatch::{DispatchConfig, Dispatcher, Parts};
+use boocoder_local_pg::{LocalPg, LocalPgConfig};
+use boocoder_store::{PgConfig, PgStore};
+use boocoder_wire::http::ServerInfo;
+use boocoder_worktree::Git;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::accept;
+use crate::app::App;
+use crate::auth::Access;
+use crate::chain::chain;
+use crate::config::{Config, DEMO_STATE};
+use crate::data_dir::DataDir;
+use crate::limits::SHUTDOWN_REST;
+use crate::routes::routes;
+
+/// A server that runs and is announced in its data directory.
+pub struct Server {
+    info: ServerInfo,
+    app: App,
+    store: Arc<PgStore>,
+    database: Option<LocalPg>,
+    accepting: JoinHandle<()>,
+    closing: CancellationToken,
+    dir: DataDir,
+}
+
+impl Server {
+    /// Starts everything that a server is: the data directory, the database, the dispatcher, the routes.
+    ///
+    /// # Errors
+    /// [`InUse`](crate::data_dir::InUse) if the data directory has a server; otherwise what could not be started and
+    /// why. Nothing is left running.
+    pub async fn start(mut config: Config, listener: TcpListener) -> anyhow::Result<Self> {
+        let listen = listener.local_addr().context("the listening address cannot be read")?;
+        if !listen.ip().is_loopback() {
+            tracing::warn!(%listen, "other machines can reach this address, and nothing on the way is encrypted");
+        }
+        let own_database = config.database_url.is_none();
+        let dir = DataDir::take(&config.data_dir, own_database && config.surroundings.root)?;
+        // From here on it is absolute, since agents run in directories of their own.
+        config.data_dir = dir.path().to_owned();
+        let token = dir.token()?;
+        let database = if own_database { Some(start_database(&config, &dir).await?) } else { None };
+        let url = match &database {
+            Some(database) => database.connection_string(),
+            None => config.database_url.clone().unwrap_or_default(),
+        };
+        let built = async {
+            let store = PgStore::connect(PgConfig::new(url)).await.context("the database cannot be used")?;
+            let store = Arc::new(store);
+            let dispatcher = start_dispatcher(&config, &dir, store.clone()).await?;
+            anyhow::Ok((store, dispatcher))
+        };
+        let (store, dispatcher) = match built.await {
+            Ok(built) => built,
+            Err(error) => {
+                if let Some(database) = database {
+                    database.stop().await;
+                }
+                return Err(error);
+            }
+        };
+        let access = Access::new(token.clone(), listen, config.allowed_hosts);
+        let app = App::new(dispatcher, access, config.server_limits.clone(), config.surroundings.variables);
+        let closing = CancellationToken::new();
+        let accepting = tokio::spawn(accept::serve(listener, routes(&app), config.server_limits, closing.clone()));
+        let info = ServerInfo {
+            url: format!("http://{}", reachable(listen)),
+            token: token.reveal().to_owned(),
+            pid: std::process::id(),
+            version: crate::VERSION.to_owned(),
+        };
+        let server = Self { info, app, store, database, accepting, closing, dir };
+        if let Err(error) = server.dir.announce(&server.info) {
+            server.stop().await;
+            return Err(error);
+        }
+        tracing::info!(url = server.info.url, data_dir = %server.dir.path().display(), "ready");
+        Ok(server)
+    }
+
+    /// Where it is reached.
+    pub fn info(&self) -> &ServerInfo {
+        &self.info
+    }
+
+    /// Stops everything, within limits: agents first, so that clients still see how their turns end; then the clients;
+    /// the database last.
+    pub async fn stop(self) {
+        if let Err(error) = self.dir.withdraw() {
+            tracing::warn!(error = chain(error.as_ref()), "the announcement stays behind");
+        }
+        self.app.dispatcher().shutdown().await;
+        self.closing.cancel();
+        self.app.stop().cancel();
+        self.app.tracker().close();
+        let rest = async {
+            self.app.tracker().wait().await;
+            if let Err(error) = self.accepting.await {
+                tracing::error!(%error, "the accept loop broke");
+            }
+        };
+        if timeout(SHUTDOWN_REST, rest).await.is_err() {
+            tracing::warn!("some connections were cut off");
+        }
+        if timeout(SHUTDOWN_REST, self.store.close()).await.is_err() {
+            tracing::warn!("the connections to the database were cut off");
+        }
+        if let Some(database) = self.database {
+            database.stop().await;
+        }
+        tracing::info!("stopped");
+    }
+}
+
+async fn start_database(config: &Config, dir: &DataDir) -> anyhow::Result<LocalPg> {
+    let around = &config.surroundings;
+    let mut local = LocalPgConfig::new(dir.path().join("postgres"), dir.path().join("cache"));
+    local.search_path = around.search_path();
+    local.home = around.home();
+    let database = LocalPg::start(local).await.context("the embedded database cannot be started")?;
+    tracing::info!(source = database.source(), "the embedded database runs");
+    Ok(database)
+}
+
+async fn start_dispatcher(config: &Config, dir: &DataDir, store: Arc<PgStore>) -> anyhow::Result<Dispatcher> {
+    dir.private(DEMO_STATE)?;
+    let program = std::env::current_exe().context("the path of this program cannot be read")?;
+    let parts = Parts {
+        store,
+        registry: config.registry(&program),
+        warm: Arc::new(AcpBackend::new(config.surroundings.variables.clone())),
+        oneshot: Arc::new(OneshotBackend::new(AcpBackend::new(config.surroundings.variables.clone()))),
+        git: Git::new(boocoder_worktree::Limits::default()),
+        config: DispatchConfig { worktrees: dir.private("worktrees")?, limits: config.turn_limits.clone() },
+    };
+    Dispatcher::start(parts).await.context("the dispatcher cannot be started")
+}
+
+/// An address by which a server on `listen` is reached from this machine.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_means_every_interface_is_reached_on_loopback() {
+        for (listen, address) in [
+            ("127.0.0.1:1", "127.0.0.1:1"),
+            ("0.0.0.0:1", "127.0.0.1:1"),
+            ("[::]:1", "[::1]:1"),
+            ("192.168.0.7:1", "192.168.0.7:1"),
+        ] {
+            assert_eq!(reachable(listen.parse().unwrap()).to_string(), address, "{listen}");
+        }
+    }
+}

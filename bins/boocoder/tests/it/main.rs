@@ -1,0 +1,12 @@
+//! The server and the command line as their users meet them.
+
+mod checks;
+mod cli;
+mod crash;
+mod load;
+mod memory;
+mod real_agents;
+mod requests;
+mod serving;
+mod sockets;
+mod turns;

@@ -1,0 +1,156 @@
+//! Real qwen and real goose, pinned, in front of a mock model, through a real server.
+
+#![expect(clippy::unwrap_used, reason = "what a test cannot do without fails it")]
+
+use std::path::Path;
+
+use boocoder_testkit::TestkitError;
+use boocoder_testkit::agents::{self, AgentLaunch};
+use boocoder_testkit::llm::MockModel;
+use boocoder_testkit::process;
+use serde_json::{Value, json};
+
+use crate::serving::{LIMIT, Place, Serving};
+
+type Launch = fn(&MockModel, &Path) -> Result<AgentLaunch, TestkitError>;
+
+/// A server that knows one real agent.
+struct Real {
+    name: &'static str,
+    place: Place,
+    server: Serving,
+    session: String,
+    _model: MockModel,
+}
+
+impl Real {
+    async fn start(name: &'static str, launch: Launch) -> Self {
+        let place = Place::new();
+        let home = place.data_dir().with_file_name("home");
+        // The first start installs the agents, which takes minutes.
+        let (model, launched) = tokio::task::spawn_blocking(move || {
+            std::fs::create_dir_all(&home).unwrap();
+            let model = MockModel::start().unwrap();
+            let launched = launch(&model, &home).unwrap();
+            (model, launched)
+        })
+        .await
+        .unwrap();
+        place.configure(&table(name, &launched));
+        let server = place.serve().await;
+        let session = server.session(&place).await;
+        Self { name, place, server, session, _model: model }
+    }
+
+    async fn send(&self, content: &str) -> String {
+        let message = json!({"content": content, "agent": self.name});
+        let sent = self.server.post(&format!("/api/sessions/{}/messages", self.session), message).await;
+        sent["task_id"].as_str().expect("an id").to_owned()
+    }
+
+    async fn answer(&self, content: &str) -> Value {
+        let task = self.server.ended(&self.send(content).await).await;
+        assert_eq!(task["state"], "completed", "{task}");
+        task
+    }
+
+    /// Decides on the open question by the kind of the option, never by its place.
+    async fn decide(&self, kind: &str) {
+        let question = self.server.question(&self.session).await;
+        assert_eq!((&question["kind"], &question["agent"]), (&json!("permission"), &json!(self.name)), "{question}");
+        let options = question["options"].as_array().expect("options");
+        let option = options.iter().find(|option| option["kind"] == kind).expect("the kind is on offer");
+        let path = format!("/api/interactions/{}", question["id"].as_str().expect("an id"));
+        self.server.post(&path, json!({"option_id": option["option_id"]})).await;
+    }
+
+    /// The agent's worktree, as its own shell would name it.
+    fn worktree(&self) -> std::path::PathBuf {
+        self.place.data_dir().join("worktrees").join(format!("session-{}", self.session))
+    }
+
+    async fn writes(&self, file: &str, decision: &str) {
+        let path = self.worktree().join(file);
+        let task = self.send(&format!("MOCK:WRITE path={} content=hello ;; TEXT Written.", path.display())).await;
+        self.decide(decision).await;
+        assert_eq!(self.server.ended(&task).await["state"], "completed");
+        let pending = self.server.get(&format!("/api/sessions/{}/pending", self.session)).await;
+        let row = pending.as_array().unwrap().iter().find(|row| row["file_path"] == file);
+        match decision {
+            "allow_once" => {
+                let row = row.unwrap_or_else(|| panic!("{file} is pending: {pending}"));
+                assert_eq!((&row["agent"], &row["status"]), (&json!(self.name), &json!("pending")));
+                assert!(row["diff"].as_str().unwrap().contains("+hello"), "{row}");
+                assert!(!self.place.path().join(file).exists(), "the checkout is untouched");
+            }
+            _ => assert!(row.is_none() && !path.exists(), "{pending}"),
+        }
+    }
+
+    async fn cancel_then_next(&self, task: &str, words: &str) {
+        self.server.post(&format!("/api/tasks/{task}/cancel"), json!({})).await;
+        let next = self.answer(&format!("MOCK:TEXT {words}")).await;
+        assert_eq!(next["output"].as_str().unwrap().trim(), words, "it is answered by its own turn");
+        let cancelled = self.server.ended(task).await;
+        assert_eq!((&cancelled["state"], &cancelled["outcome"]["decided_by"]), (&json!("cancelled"), &json!("user")));
+        let open = self.server.get(&format!("/api/interactions?session_id={}", self.session)).await;
+        assert_eq!(open, json!([]), "no question outlives its turn");
+    }
+}
+
+/// The agent as the configuration file tells of it.
+fn table(name: &str, launch: &AgentLaunch) -> String {
+    let command = launch.command.display().to_string();
+    let mut table = format!("[agents.{name}]\ncommand = {command:?}\nargs = {:?}\n[agents.{name}.env]\n", launch.args);
+    for (key, value) in &launch.env {
+        table.push_str(&format!("{key} = '''{value}'''\n"));
+    }
+    table
+}
+
+async fn check(name: &'static str, launch: Launch) {
+    let real = Real::start(name, launch).await;
+    let mut frames = real.server.listen(&real.session, "?after=0").await;
+    let first = real.send("MOCK:REASON because ;; TEXT first answer.").await;
+    let seen = frames.until_end_of(&first).await;
+    let reasoned = |frame: &Value| frame["type"] == "reasoning_delta";
+    assert!(seen.iter().any(reasoned), "{seen:?}");
+    assert_eq!(real.server.ended(&first).await["output"].as_str().unwrap().trim(), "first answer.");
+    let family = process::descendants(real.server.info.pid);
+    real.answer("MOCK:TEXT second answer.").await;
+    let sessions = real.server.get(&format!("/api/sessions/{}/agent-sessions", real.session)).await;
+    assert_eq!((sessions.as_array().unwrap().len(), &sessions[0]["has_session"]), (1, &json!(true)), "{sessions}");
+    assert!(family.iter().all(|pid| process::alive(*pid)), "the second message met the first one's process");
+
+    real.writes("no.txt", "reject_once").await;
+    real.writes("yes.txt", "allow_once").await;
+
+    let never = real.worktree().join("never.txt");
+    let asking = real.send(&format!("MOCK:WRITE path={} content=x ;; TEXT Written.", never.display())).await;
+    real.server.question(&real.session).await;
+    real.cancel_then_next(&asking, "after the question").await;
+    assert!(!never.exists());
+
+    let running = real.worktree().join("running");
+    let command = format!("echo $$ > {}; sleep 601; echo woke", running.display());
+    let shell = real.send(&format!("MOCK:SHELL cmd={command} ;; TEXT Slept.")).await;
+    real.decide("allow_once").await;
+    let read = || std::fs::read_to_string(&running).is_ok_and(|pid| !pid.trim().is_empty());
+    process::wait_until(LIMIT, "the command runs", read).unwrap();
+    real.cancel_then_next(&shell, "after the command").await;
+
+    let mut family = process::descendants(real.server.info.pid);
+    family.push(std::fs::read_to_string(&running).unwrap().trim().parse().unwrap());
+    real.server.stop().await;
+    process::wait_until(LIMIT, "nothing is left running", || family.iter().all(|pid| !process::alive(*pid))).unwrap();
+}
+
+#[tokio::test]
+async fn real_qwen_streams_asks_writes_and_is_cancelled() {
+    check("qwen", agents::qwen).await;
+}
+
+#[tokio::test]
+async fn real_goose_streams_asks_writes_and_is_cancelled() {
+    check("goose", agents::goose).await;
+}

@@ -1,0 +1,119 @@
+//! Turns with the demo agent through a real server.
+
+use boocoder_testkit::process;
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::serving::{LIMIT, Place};
+
+#[tokio::test]
+async fn two_messages_reach_one_process_and_one_agent_session() {
+    let place = Place::new();
+    let server = place.serve().await;
+    let session = server.session(&place).await;
+    let first = server.answer(&session, "pid").await;
+    assert!(first.contains("pid=") && first.contains("session="), "{first}");
+    server.answer(&session, "remember forty-two").await;
+    assert_eq!(server.answer(&session, "recall").await, "forty-two");
+    assert_eq!(server.answer(&session, "pid").await, first);
+
+    let agents = server.get(&format!("/api/sessions/{session}/agent-sessions")).await;
+    assert_eq!((&agents[0]["agent"], &agents[0]["has_session"]), (&json!("demo"), &json!(true)), "{agents}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_permission_is_answered_once_and_the_edit_waits_for_a_human() {
+    let place = Place::new();
+    let server = place.serve().await;
+    let session = server.session(&place).await;
+    let task = server.say(&session, "write made.txt by an agent").await;
+    let question = server.question(&session).await;
+    assert_eq!((&question["kind"], &question["agent"]), (&json!("permission"), &json!("demo")), "{question}");
+    let path = format!("/api/interactions/{}", question["id"].as_str().unwrap());
+    let (status, refused) = server.request("POST", &path, Some(json!({"option_id": "no such option"}))).await;
+    assert_eq!(status, 422, "{refused}");
+    let options = question["options"].as_array().unwrap();
+    let allow = options.iter().find(|option| option["kind"] == "allow_once").unwrap();
+    let settled = server.post(&path, json!({"option_id": allow["option_id"]})).await;
+    assert_eq!((&settled["outcome"]["action"], &settled["decided_by"]), (&json!("selected"), &json!("user")));
+    let (status, again) = server.request("POST", &path, Some(json!({"action": "cancel"}))).await;
+    assert_eq!((status, &again["code"]), (409, &json!("already_settled")), "{again}");
+    assert_eq!((&again["outcome"]["option_id"], &again["decided_by"]), (&allow["option_id"], &json!("user")));
+
+    let ended = server.ended(&task).await;
+    assert_eq!((&ended["state"], &ended["execution_path"]), (&json!("completed"), &json!("acp_warm")), "{ended}");
+    let pending = server.get(&format!("/api/sessions/{session}/pending")).await;
+    assert_eq!((&pending[0]["file_path"], &pending[0]["agent"]), (&json!("made.txt"), &json!("demo")), "{pending}");
+    let target = place.path().join("made.txt");
+    assert!(!target.exists(), "the checkout is untouched until a human decides");
+    let change = pending[0]["id"].as_str().unwrap();
+    server.post(&format!("/api/pending/{change}/apply"), json!({})).await;
+    assert_eq!(std::fs::read_to_string(target).unwrap().trim_end(), "by an agent");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_right_after_a_cancel_is_answered_by_its_own_turn() {
+    let place = Place::new();
+    let server = place.serve().await;
+    let session = server.session(&place).await;
+    let mut frames = server.listen(&session, "").await;
+    let slow = server.say(&session, "say begun\nsleep 600000").await;
+    frames.until_said("begun").await;
+    server.post(&format!("/api/tasks/{slow}/cancel"), json!({})).await;
+    assert_eq!(server.answer(&session, "say next").await, "next");
+    let cancelled = server.ended(&slow).await;
+    assert_eq!((&cancelled["state"], &cancelled["outcome"]["decided_by"]), (&json!("cancelled"), &json!("user")));
+    let all = server.get(&format!("/api/sessions/{session}/messages")).await;
+    let kept: Vec<_> = all.as_array().unwrap().iter().map(|it| (&it["content"], &it["status"])).collect();
+    assert!(kept.contains(&(&json!("begun"), &json!("cancelled"))), "what was said is kept: {all}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_agent_that_crashes_fails_its_turn_and_no_other() {
+    let place = Place::new();
+    let server = place.serve().await;
+    let session = server.session(&place).await;
+    let task = server.say(&session, "say nearly\ncrash").await;
+    let ended = server.ended(&task).await;
+    assert_eq!((&ended["state"], &ended["outcome"]["decided_by"]), (&json!("failed"), &json!("crash")), "{ended}");
+    assert_eq!(server.answer(&session, "say back").await, "back");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_task_without_a_chat_runs_in_a_process_of_its_own() {
+    let place = Place::new();
+    let server = place.serve().await;
+    let project = server.post("/api/projects", json!({"path": place.path()})).await;
+    let task = json!({"project_id": project["id"], "input": "say alone", "agent": "demo"});
+    let (status, made) = server.request("POST", "/api/tasks", Some(task)).await;
+    assert_eq!((status, &made["session_id"]), (202, &json!(null)), "{made}");
+    let ended = server.ended(made["id"].as_str().unwrap()).await;
+    assert_eq!((&ended["execution_path"], &ended["output"]), (&json!("acp"), &json!("alone")), "{ended}");
+    let listed = server.get("/api/tasks?state=completed").await;
+    assert_eq!(listed[0]["id"], made["id"]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn sigterm_ends_everything_and_takes_the_announcement_back() {
+    let place = Place::new();
+    let server = place.serve().await;
+    let session = server.session(&place).await;
+    server.answer(&session, "say warm").await;
+    let family = process::descendants(server.info.pid);
+    assert!(family.len() > 1, "the agent and the database run: {family:?}");
+    let mut frames = server.listen(&session, "").await;
+    let running = server.say(&session, "sleep 60000").await;
+    server.until(&format!("/api/tasks/{running}"), |task| (task["state"] == "running").then_some(())).await;
+
+    server.signal(Signal::TERM);
+    assert_eq!(frames.close_code().await, Some(1001));
+    let (status, log) = server.gone().await;
+    assert!(status.success(), "{status}: {log}");
+    assert!(!place.data_dir().join("server.json").exists());
+    process::wait_until(LIMIT, "nothing is left running", || family.iter().all(|pid| !process::alive(*pid))).unwrap();
+}

@@ -1,0 +1,91 @@
+//! Agents that speak the Agent Client Protocol on standard input and output.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | `lines`, `transport`, `connection` | the wire: capped lines, two paths in one order, requests and responses |
+//! | `session`, `inbound`, `turns`, `opening`, `outbox` | the one actor of a session, by what it reacts to |
+//! | `turn` | the state of the one turn that may run, without clocks or pipes |
+//! | `questions`, `settings`, `content`, `reading` | what the two sides say, read leniently and written strictly |
+//! | `client_fs`, `terminal` | what an agent may do through us |
+
+mod client_fs;
+mod connection;
+mod content;
+mod handle;
+mod inbound;
+mod lines;
+mod opening;
+mod outbox;
+mod questions;
+mod reading;
+mod session;
+mod settings;
+mod terminal;
+mod transport;
+mod turn;
+mod turns;
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+use self::client_fs::ClientFs;
+use self::connection::Connection;
+use self::handle::AcpSession;
+use self::session::{Parts, Session};
+use self::terminal::Terminals;
+use crate::limits::{COMMAND_QUEUE, EVENT_QUEUE};
+use crate::process::{self, Process, Rest, wait_gone};
+use crate::{AgentBackend, BackendError, Environment, OpenSpec, Opened, Protocol, environment_for, locate};
+
+/// Keeps agents warm: one process, one connection and one session for each [`open`](AgentBackend::open), used for every
+/// turn until it is closed.
+#[derive(Clone, Debug)]
+pub struct AcpBackend {
+    ours: Environment,
+}
+
+impl AcpBackend {
+    /// A backend whose agents see what is allowed of the environment `ours`; see [`environment_for`].
+    pub fn new(ours: Environment) -> Self {
+        Self { ours }
+    }
+}
+
+#[async_trait]
+impl AgentBackend for AcpBackend {
+    async fn open(&self, spec: OpenSpec) -> Result<Opened, BackendError> {
+        let agent = &spec.agent;
+        if agent.protocol != Protocol::Acp {
+            return Err(BackendError::Unsupported("the agent client protocol, by its configuration".to_owned()));
+        }
+        let environment = environment_for(agent, &self.ours);
+        let program = locate(agent, environment.get(OsStr::new("PATH")).map(|path| path.as_os_str()))?;
+        let spawn_error = |source| BackendError::Spawn { command: agent.command.clone(), source };
+        let files = ClientFs::open(&spec.cwd, agent.limits.file).map_err(spawn_error)?;
+        let terminals = Terminals::new(spec.cwd.clone(), environment.clone(), agent.limits.clone());
+        let command = process::command(&program, &agent.args, &environment, &spec.cwd);
+        let (process, pipes) = Process::spawn(command, Rest::Dies, agent.limits.kill).map_err(spawn_error)?;
+        let (Some(stdin), Some(stdout)) = (pipes.stdin, pipes.stdout) else {
+            return Err(spawn_error(std::io::Error::other("its pipes are missing")));
+        };
+        let (connection, incoming) = Connection::open(stdin, stdout, agent.limits.line, process.close_input()).await?;
+        let (events_tx, events) = mpsc::channel(EVENT_QUEUE);
+        let parts = Parts { limits: agent.limits.clone(), process, connection, incoming, files, terminals };
+        let mut session = Session::new(parts, events_tx);
+        match session.open(&spec).await {
+            Ok(info) => {
+                let (commands_tx, commands) = mpsc::channel(COMMAND_QUEUE);
+                tokio::spawn(session.run(commands));
+                Ok(Opened { session: Arc::new(AcpSession::new(info, commands_tx)), events })
+            }
+            Err(error) => {
+                let gone = session.stop();
+                wait_gone(gone).await;
+                Err(error)
+            }
+        }
+    }
+}

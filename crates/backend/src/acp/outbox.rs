@@ -1,0 +1,95 @@
+//! What waits for the consumer, in order.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use boocoder_model::AgentEvent;
+use tokio::sync::mpsc;
+
+use crate::SessionEvent;
+
+/// Events on their way to the consumer. It holds what one step of the session brings; whoever fills it further has to
+/// wait until it is empty.
+pub(super) struct Outbox {
+    waiting: VecDeque<SessionEvent>,
+    consumer: mpsc::Sender<SessionEvent>,
+    /// Since when the consumer has not taken what is there.
+    stalled: Option<Instant>,
+}
+
+impl Outbox {
+    pub(super) fn new(consumer: mpsc::Sender<SessionEvent>) -> Self {
+        Self { waiting: VecDeque::new(), consumer, stalled: None }
+    }
+
+    /// Whether the consumer has everything.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// How many events wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether the next event is the end of a turn.
+    pub(super) fn is_turn_end_next(&self) -> bool {
+        matches!(self.waiting.front(), Some(SessionEvent::TurnEnded { .. }))
+    }
+
+    /// Adds an event.
+    pub(super) fn push(&mut self, event: SessionEvent) {
+        self.waiting.push_back(event);
+    }
+
+    /// Takes out the events of this kind, which a newer one makes needless.
+    pub(super) fn forget(&mut self, kind: &AgentEvent) {
+        let kind = std::mem::discriminant(kind);
+        let same = |old: &SessionEvent| matches!(old, SessionEvent::Agent { event, .. } if std::mem::discriminant(event) == kind);
+        self.waiting.retain(|old| !same(old));
+    }
+
+    /// Gives the consumer one event, if there is one and room for it.
+    pub(super) fn give_one(&mut self) -> bool {
+        let Some(event) = self.waiting.pop_front() else { return false };
+        match self.consumer.try_send(event) {
+            Ok(()) => true,
+            Err(mpsc::error::TrySendError::Full(event)) => {
+                self.waiting.push_front(event);
+                false
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => {
+                self.waiting.clear();
+                false
+            }
+        }
+    }
+
+    /// Gives the consumer everything, at its own pace.
+    pub(super) async fn deliver(&mut self) {
+        for event in self.waiting.drain(..) {
+            if self.consumer.send(event).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Done when there is room for one event, or nobody who will ever take it.
+    pub(super) async fn room(&self) {
+        let _ = self.consumer.reserve().await;
+    }
+
+    /// Done when the consumer has gone.
+    pub(super) async fn nobody_listens(&self) {
+        self.consumer.closed().await;
+    }
+
+    /// How long the consumer has made others wait, once it has caught up.
+    pub(super) fn stall(&mut self, now: Instant) -> Option<Duration> {
+        if self.waiting.is_empty() {
+            return self.stalled.take().map(|since| now.saturating_duration_since(since));
+        }
+        self.stalled.get_or_insert(now);
+        None
+    }
+}

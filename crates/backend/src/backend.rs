@@ -1,0 +1,164 @@
+//! The port: what is asked of a backend, whichever agent and protocol stand behind it.
+//!
+//! Across it goes plain data (commands in, events out, questions and answers by id), so that a backend can live in
+//! another process than its caller.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use boocoder_model::{
+    AgentEvent, AgentSessionId, Answer, ConfigOption, ContentPart, DecidedBy, InteractionId, InteractionOutcome,
+    Question, Resumed, TurnId, TurnOutcome,
+};
+use tokio::sync::mpsc;
+
+use crate::{AgentSpec, BackendError};
+
+/// What to open a session with.
+#[derive(Clone, Debug)]
+pub struct OpenSpec {
+    /// The agent, as the registry knows it.
+    pub agent: AgentSpec,
+    /// The worktree: where the agent starts, and all that its requests for files and terminals may touch. Absolute.
+    pub cwd: PathBuf,
+    /// The agent's own session to go on with, if it still can.
+    pub resume: Option<AgentSessionId>,
+}
+
+/// An open session: the handle to command it, and the one stream of all that happens in it.
+pub struct Opened {
+    /// Takes commands.
+    pub session: Arc<dyn AgentSession>,
+    /// Everything that happens, in order, bounded. It ends after [`SessionEvent::Exited`].
+    pub events: mpsc::Receiver<SessionEvent>,
+}
+
+/// What is known of a session once it is open.
+#[derive(Clone, Debug)]
+pub struct SessionInfo {
+    /// The agent's own id for the session.
+    pub native_id: AgentSessionId,
+    /// Whether the native id can be resumed by a later process.
+    pub resumable: bool,
+    /// How the session came to its context: a verified fact.
+    pub resumed: Resumed,
+    /// The agent's name and version as it tells them.
+    pub agent_version: Option<String>,
+    /// The process at the top of the agent's tree.
+    pub pid: u32,
+    /// What a prompt may hold beside text and resource links.
+    pub prompt: PromptSupport,
+    /// What can be set: modes, models and the rest, whichever way the agent offers them.
+    pub options: Vec<ConfigOption>,
+}
+
+/// What a prompt may hold beside text and resource links.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PromptSupport {
+    /// Images.
+    pub image: bool,
+    /// Sounds.
+    pub audio: bool,
+    /// Resources with their content in place.
+    pub embedded: bool,
+}
+
+/// One turn to run.
+#[derive(Clone, Debug)]
+pub struct Prompt {
+    /// The turn's id: its events and its end carry it.
+    pub turn: TurnId,
+    /// What to say.
+    pub content: Vec<ContentPart>,
+    /// The model to switch to first, or as it is.
+    pub model: Option<String>,
+    /// The mode to switch to first, or as it is.
+    pub mode: Option<String>,
+    /// The thinking level to switch to first, or as it is.
+    pub thinking: Option<String>,
+}
+
+/// Something that happened in a session.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SessionEvent {
+    /// The agent said or did something, in a turn or between turns.
+    Agent {
+        /// The turn, or none between turns.
+        turn: Option<TurnId>,
+        /// What it said or did.
+        event: AgentEvent,
+    },
+    /// The agent asks a human.
+    Asked {
+        /// The turn, or none between turns.
+        turn: Option<TurnId>,
+        /// The id to answer by.
+        id: InteractionId,
+        /// What it asks.
+        question: Question,
+    },
+    /// A question was settled by something other than [`AgentSession::answer`]: its turn was cancelled, the agent took
+    /// it back, or its process died.
+    Withdrawn {
+        /// The question.
+        id: InteractionId,
+        /// How it was settled.
+        outcome: InteractionOutcome,
+        /// By whom.
+        decided_by: DecidedBy,
+    },
+    /// The turn is over. Nothing of it follows.
+    TurnEnded {
+        /// The turn.
+        turn: TurnId,
+        /// How it ended.
+        outcome: TurnOutcome,
+    },
+    /// The process has gone, with all of its group. The last event.
+    Exited {
+        /// Its exit status, in words.
+        status: String,
+        /// The end of what it wrote to standard error.
+        stderr: String,
+    },
+}
+
+/// Runs agents of one kind.
+#[async_trait]
+pub trait AgentBackend: Send + Sync + 'static {
+    /// Starts the agent and opens a session, within the agent's start limit.
+    ///
+    /// # Errors
+    /// See [`BackendError`]; whatever was started is ended again.
+    async fn open(&self, spec: OpenSpec) -> Result<Opened, BackendError>;
+}
+
+/// One open session with an agent. Turns run one at a time.
+#[async_trait]
+pub trait AgentSession: Send + Sync + 'static {
+    /// What is known of the session.
+    fn info(&self) -> &SessionInfo;
+
+    /// Starts a turn. It returns when the prompt is on its way; its end comes as [`SessionEvent::TurnEnded`].
+    ///
+    /// # Errors
+    /// [`BackendError::Busy`] while a turn runs; [`BackendError::Unsupported`] for content, a model or a mode that the
+    /// agent does not take; [`BackendError::Closed`] if the process has gone.
+    async fn prompt(&self, prompt: Prompt) -> Result<(), BackendError>;
+
+    /// Answers a question. It returns when the answer is on its way to the agent.
+    ///
+    /// # Errors
+    /// [`BackendError::UnknownInteraction`] if nobody is asking (any more); [`BackendError::InvalidAnswer`] if the
+    /// answer names no option of the question.
+    async fn answer(&self, id: InteractionId, answer: Answer) -> Result<(), BackendError>;
+
+    /// Cancels the turn, if it is the one that runs: open questions are withdrawn, running tools shown as cancelled,
+    /// and an agent that does not answer within its limit is ended. The turn's end comes as an event either way.
+    async fn cancel(&self, turn: TurnId, decided_by: DecidedBy) -> Result<(), BackendError>;
+
+    /// Ends the session and its process: politely, then by SIGTERM, then by SIGKILL, each to the whole group. Returns
+    /// when nothing of it is left.
+    async fn close(&self);
+}

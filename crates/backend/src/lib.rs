@@ -1,0 +1,71 @@
+//! Runs other people's coding agents: starts them, talks to them, answers them, ends them.
+//!
+//! The port is small. An [`AgentBackend`] opens a session with an agent; an [`AgentSession`] takes prompts, answers and
+//! cancellations; everything that happens comes as [`SessionEvent`]s over one bounded channel. Only plain data crosses
+//! it, so a backend may live in another process than its caller.
+//!
+//! | item | is |
+//! | --- | --- |
+//! | [`AcpBackend`] | warm agents that speak the Agent Client Protocol: one process for all turns of a session |
+//! | [`OneshotBackend`] | a wrapper that closes a session after its single turn |
+//! | [`registry`] | which agents there are, where their programs lie, which version they have |
+//! | [`environment_for`] | what an agent gets to see of our environment |
+//! | [`limits`] | every limit by its name |
+//!
+//! What a caller may rely on:
+//! * A turn that was started ends with exactly one [`SessionEvent::TurnEnded`], which says who decided it, and
+//!   everything of the turn comes before that.
+//! * A slow consumer slows the agent; it never fills the memory.
+//! * When [`AgentSession::close`] returns, no process of the agent is left, whatever it started and wherever that went.
+//! * An agent's requests for files and terminals end at the worktree. Its own commands do not: who runs an agent runs
+//!   its shell.
+//!
+//! Deliberately not here: which task goes to which agent, what is stored, and who may answer a question.
+//! The next protocol gets a folder beside `acp` and implements the two traits.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use boocoder_backend::{AcpBackend, AgentBackend, Environment, OpenSpec, Prompt, Registry, SessionEvent, builtins};
+//! use boocoder_model::{AgentEvent, AgentName, ContentPart, TurnId};
+//!
+//! let registry = Registry::new(builtins(&std::env::current_exe()?), []);
+//! let agent = registry.get(&AgentName::from("goose")).ok_or("goose is built in")?.clone();
+//! let ours: Environment = std::env::vars_os().collect();
+//! let mut opened = AcpBackend::new(ours).open(OpenSpec { agent, cwd: "/work/tree".into(), resume: None }).await?;
+//!
+//! let turn = TurnId::from_uuid(uuid::Uuid::from_u128(1));
+//! let content = vec![ContentPart::Text("what does this project do?".into())];
+//! opened.session.prompt(Prompt { turn, content, model: None, mode: None, thinking: None }).await?;
+//! while let Some(event) = opened.events.recv().await {
+//!     match event {
+//!         SessionEvent::Agent { event: AgentEvent::Text(text), .. } => print!("{text}"),
+//!         SessionEvent::TurnEnded { outcome, .. } => {
+//!             println!("{}", outcome.reason);
+//!             break;
+//!         }
+//!         _ => {}
+//!     }
+//! }
+//! opened.session.close().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod acp;
+mod backend;
+mod environment;
+mod error;
+pub mod limits;
+mod oneshot;
+mod process;
+pub mod registry;
+mod spec;
+
+pub use acp::AcpBackend;
+pub use backend::{AgentBackend, AgentSession, OpenSpec, Opened, Prompt, PromptSupport, SessionEvent, SessionInfo};
+pub use environment::{Environment, environment_for};
+pub use error::BackendError;
+pub use limits::Limits;
+pub use oneshot::OneshotBackend;
+pub use registry::{AgentOverride, Registry, builtins, locate, probe_version};
+pub use spec::{AgentSpec, McpServer, Protocol};

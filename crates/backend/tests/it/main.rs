@@ -1,0 +1,12 @@
+//! Sessions with real processes: the demo agent, agents that misbehave, and real ones.
+
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test looks at the one event that it is about")]
+
+mod cancel;
+mod client;
+mod demo;
+mod faults;
+mod load;
+mod opening;
+mod real;
+mod support;

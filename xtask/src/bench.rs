@@ -1,0 +1,15 @@
+//! `cargo xtask bench`: the numbers that the project promises, measured on this machine.
+
+use anyhow::Result;
+
+use crate::tools;
+
+/// The benchmarks, by package. Each prints its figures as ratios to a baseline of the same run.
+const BENCHES: [(&str, &str); 2] = [("boocoder-acp-mapper", "mapper"), ("boocoder", "path")];
+
+pub(crate) fn run() -> Result<()> {
+    for (package, bench) in BENCHES {
+        tools::cargo(&["bench", "--package", package, "--bench", bench])?;
+    }
+    Ok(())
+}
