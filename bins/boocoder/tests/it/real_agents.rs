@@ -17,6 +17,8 @@ type Launch = fn(&MockModel, &Path) -> Result<AgentLaunch, TestkitError>;
 /// A server that knows one real agent.
 struct Real {
     name: &'static str,
+    /// What stands on the command line of each of its processes.
+    program: String,
     place: Place,
     server: Serving,
     session: String,
@@ -36,10 +38,13 @@ impl Real {
         })
         .await
         .unwrap();
+        // A script's own path tells more than its interpreter's.
+        let program = launched.args.iter().find(|arg| arg.starts_with('/')).cloned();
+        let program = program.unwrap_or_else(|| launched.command.display().to_string());
         place.configure(&table(name, &launched));
         let server = place.serve().await;
         let session = server.session(&place).await;
-        Self { name, place, server, session, _model: model }
+        Self { name, program, place, server, session, _model: model }
     }
 
     async fn send(&self, content: &str) -> String {
@@ -62,6 +67,15 @@ impl Real {
         let option = options.iter().find(|option| option["kind"] == kind).expect("the kind is on offer");
         let path = format!("/api/interactions/{}", question["id"].as_str().expect("an id"));
         self.server.post(&path, json!({"option_id": option["option_id"]})).await;
+    }
+
+    /// The agent's first process.
+    fn process(&self) -> u32 {
+        let is_agent = |pid: &u32| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).contains(&self.program)
+        };
+        process::descendants(self.server.info.pid).into_iter().filter(is_agent).min().expect("the agent runs")
     }
 
     /// The agent's worktree, as its own shell would name it.
@@ -116,11 +130,11 @@ async fn check(name: &'static str, launch: Launch) {
     let reasoned = |frame: &Value| frame["type"] == "reasoning_delta";
     assert!(seen.iter().any(reasoned), "{seen:?}");
     assert_eq!(real.server.ended(&first).await["output"].as_str().unwrap().trim(), "first answer.");
-    let family = process::descendants(real.server.info.pid);
+    let first_process = real.process();
     real.answer("MOCK:TEXT second answer.").await;
+    assert_eq!(real.process(), first_process, "the second message met the first one's process");
     let sessions = real.server.get(&format!("/api/sessions/{}/agent-sessions", real.session)).await;
     assert_eq!((sessions.as_array().unwrap().len(), &sessions[0]["has_session"]), (1, &json!(true)), "{sessions}");
-    assert!(family.iter().all(|pid| process::alive(*pid)), "the second message met the first one's process");
 
     real.writes("no.txt", "reject_once").await;
     real.writes("yes.txt", "allow_once").await;
@@ -139,6 +153,7 @@ async fn check(name: &'static str, launch: Launch) {
     process::wait_until(LIMIT, "the command runs", read).unwrap();
     real.cancel_then_next(&shell, "after the command").await;
 
+    assert_eq!(real.process(), first_process, "and so did all the others");
     let mut family = process::descendants(real.server.info.pid);
     family.push(std::fs::read_to_string(&running).unwrap().trim().parse().unwrap());
     real.server.stop().await;

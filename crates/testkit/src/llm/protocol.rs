@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// Blocks that agents put around or beside the user's own words, each from its opening tag to the end of the text.
-const CONTEXT_TAGS: [&str; 2] = ["<turn-context>", "<system-reminder>"];
+/// Blocks that agents put between or beside the user's own words, by their opening and closing tags. An agent may send
+/// several prompts as one message, each with its block.
+const CONTEXT_TAGS: [(&str, &str); 2] =
+    [("<turn-context>", "</turn-context>"), ("<system-reminder>", "</system-reminder>")];
 
 /// An answer that is an error.
 #[derive(Debug, PartialEq, Eq)]
@@ -145,9 +147,31 @@ fn own_words((index, message): (usize, &Message)) -> Option<(usize, String)> {
     let parts = message.content.as_array();
     let parts = parts.into_iter().flatten().filter_map(|part| part.get("text")?.as_str());
     let texts = message.content.as_str().into_iter().chain(parts);
-    let mut words = texts.map(|text| {
-        let end = CONTEXT_TAGS.iter().filter_map(|tag| text.find(tag)).min().unwrap_or(text.len());
-        text.split_at(end).0.trim()
-    });
-    words.rfind(|words| !words.is_empty()).map(|words| (index, words.to_owned()))
+    let mut words = texts.map(without_context);
+    words.rfind(|words| !words.is_empty()).map(|words| (index, words))
+}
+
+/// The text less the blocks that an agent added. A block that is never closed reaches to the end.
+fn without_context(text: &str) -> String {
+    let mut text = text.to_owned();
+    for (open, close) in CONTEXT_TAGS {
+        while let Some(start) = text.find(open) {
+            let end = text[start..].find(close).map_or(text.len(), |at| start + at + close.len());
+            text.replace_range(start..end, "\n");
+        }
+    }
+    text.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_context;
+
+    #[test]
+    fn the_last_words_stay_whatever_blocks_an_agent_put_between() {
+        let text = "one\n<turn-context>now</turn-context>\ntwo <system-reminder>be good</system-reminder>";
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(without_context(&lines.join("\n")).lines().last(), Some("two"));
+        assert_eq!(without_context("words <turn-context> and no end"), "words");
+    }
 }
