@@ -16,6 +16,6 @@ pub(crate) fn run() -> Result<()> {
     if tools::found("cargo", &["nextest", "--version"]) {
         tools::cargo(&["nextest", "run", "--workspace", "--no-fail-fast"])
     } else {
-        tools::cargo(&["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"])
+        tools::cargo(&["test", "--workspace", "--lib", "--bins", "--tests", "--examples", "--no-fail-fast"])
     }
 }

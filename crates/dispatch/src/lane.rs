@@ -90,7 +90,7 @@ impl Lane {
             LaneKey::Task(_) => (None, true),
         };
         let lane = Self {
-            core: LaneCore::new(spec.name.clone(), chat, parts.limits.clone()),
+            core: LaneCore::new(spec.name.clone(), spec.commands.clone(), chat, parts.limits.clone()),
             parts,
             spec,
             commands,

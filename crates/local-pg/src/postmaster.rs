@@ -133,22 +133,27 @@ impl Launch {
     /// Tries until the server answers; makes our database in a new cluster. Only a real refusal is an error.
     async fn first_answer(&self) -> Result<(), tokio_postgres::Error> {
         loop {
-            let Err(error) = connect(&self.connection_string(ROLE)).await else { return Ok(()) };
+            let Err(error) = self.make_database().await else { return Ok(()) };
             match error.code() {
                 // There is no socket yet, or the connection broke: the server is not that far.
                 None => {}
                 Some(code) if NOT_NOW.contains(code) => {}
                 // Clients that waited for a restart were faster than we.
                 Some(code) if *code == SqlState::TOO_MANY_CONNECTIONS => return Ok(()),
-                Some(code) if *code == SqlState::UNDEFINED_DATABASE => {
-                    let client = connect(&self.connection_string("postgres")).await?;
-                    client.batch_execute(&format!("CREATE DATABASE {ROLE}")).await?;
-                    continue;
-                }
                 Some(_) => return Err(error),
             }
             sleep(POLL).await;
         }
+    }
+
+    /// Makes our database, if it is not there. It is looked up rather than tried, so that a first start logs no error.
+    async fn make_database(&self) -> Result<(), tokio_postgres::Error> {
+        let client = connect(&self.connection_string("postgres")).await?;
+        let there = client.query_opt("SELECT FROM pg_database WHERE datname = $1", &[&ROLE]).await?;
+        if there.is_none() {
+            client.batch_execute(&format!("CREATE DATABASE {ROLE}")).await?;
+        }
+        Ok(())
     }
 }
 

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 
 use boocoder_backend::{BackendError, Prompt, SessionEvent, SessionInfo};
 use boocoder_model::{
-    AgentName, AgentSession, AgentSessionId, AgentSessionStatus, Answer, ChatId, DecidedBy, ExecutionPath,
-    InteractionId, InteractionOutcome, Message, MessageId, Question, Seq, SessionId, Task, TaskId, Turn, TurnId,
-    TurnOutcome,
+    AgentCommand, AgentName, AgentSession, AgentSessionId, AgentSessionStatus, Answer, ChatId, DecidedBy,
+    ExecutionPath, InteractionId, InteractionOutcome, Message, MessageId, Question, Seq, SessionId, Task, TaskId, Turn,
+    TurnId, TurnOutcome,
 };
 use boocoder_store::Change;
 use boocoder_usage_mapper::UsageMapper;
@@ -142,6 +142,8 @@ pub(crate) struct LaneCore {
     agent: AgentName,
     /// The chat, or none for a task of its own.
     chat: Option<ChatId>,
+    /// The commands that the agent is known to offer before it tells.
+    commands: Vec<AgentCommand>,
     limits: DispatchLimits,
     phase: Phase,
     live: Option<Live>,
@@ -151,10 +153,16 @@ pub(crate) struct LaneCore {
 }
 
 impl LaneCore {
-    pub(crate) fn new(agent: AgentName, chat: Option<ChatId>, limits: DispatchLimits) -> Self {
+    pub(crate) fn new(
+        agent: AgentName,
+        commands: Vec<AgentCommand>,
+        chat: Option<ChatId>,
+        limits: DispatchLimits,
+    ) -> Self {
         Self {
             agent,
             chat,
+            commands,
             limits,
             phase: Phase::Idle,
             live: None,

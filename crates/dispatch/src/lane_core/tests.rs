@@ -63,7 +63,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self { lane: LaneCore::new("demo".into(), Some(CHAT), DispatchLimits::default()) }
+        Self { lane: LaneCore::new("demo".into(), Vec::new(), Some(CHAT), DispatchLimits::default()) }
     }
 
     fn tell(&mut self, input: Input) -> Vec<Action> {
@@ -161,6 +161,21 @@ fn a_turn_prepares_opens_prompts_streams_and_settles_in_that_order() {
     assert_eq!(settled_task(&actions).state, TaskState::Completed);
     assert!(matches!(bench.tell(Input::Settled)[..], [Action::Ended(_)]), "a warm agent stays open");
     assert!(bench.lane.is_idle());
+}
+
+#[test]
+fn commands_known_from_the_configuration_are_shown_before_the_agent_tells() {
+    let plan = AgentCommand { name: "plan".into(), description: None, hint: None };
+    let lane = LaneCore::new("demo".into(), vec![plan], Some(CHAT), DispatchLimits::default());
+    let mut bench = Bench { lane };
+    bench.run(Approval::Ask);
+    bench.tell(Input::Prepared(Ok(Box::default())));
+    let actions = bench.tell(Input::Opened(Ok(info())));
+    assert!(
+        bodies(&actions)
+            .iter()
+            .any(|body| matches!(body, FrameBody::AgentCommands { commands } if commands.len() == 1))
+    );
 }
 
 #[test]
@@ -458,7 +473,7 @@ fn usage_is_shown_as_totals_and_charged_to_the_task_as_a_delta() {
 
 #[test]
 fn a_task_of_its_own_closes_its_agent_when_it_is_settled() {
-    let mut bench = Bench { lane: LaneCore::new("demo".into(), None, DispatchLimits::default()) };
+    let mut bench = Bench { lane: LaneCore::new("demo".into(), Vec::new(), None, DispatchLimits::default()) };
     let start = TurnStart {
         turn: TURN,
         message: MessageId::from_uuid(Uuid::from_u128(8)),

@@ -147,7 +147,13 @@ impl LaneCore {
             let outcome = TurnOutcome::cancelled(by, "cancelled while the agent was starting");
             return self.end(current, outcome, Vec::new(), now);
         }
-        self.prompt(current, now)
+        let mut actions = self.prompt(current, now);
+        if !self.commands.is_empty() {
+            let commands = self.commands.iter().cloned().map(Into::into).collect();
+            let frame = self.between_turns().frame(FrameBody::AgentCommands { commands });
+            actions.push(Action::Write(self.entry(Vec::new(), vec![frame])));
+        }
+        actions
     }
 
     fn prompt(&mut self, current: Box<Current>, now: Timestamp) -> Vec<Action> {
