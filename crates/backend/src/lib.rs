@@ -31,7 +31,7 @@
 //! let registry = Registry::new(builtins(&std::env::current_exe()?), []);
 //! let agent = registry.get(&AgentName::from("goose")).ok_or("goose is built in")?.clone();
 //! let ours: Environment = std::env::vars_os().collect();
-//! let mut opened = AcpBackend::new(ours).open(OpenSpec { agent, cwd: "/work/tree".into(), resume: None }).await?;
+//! let mut opened = AcpBackend::new(ours).open(OpenSpec { agent, cwd: "/srv/tree".into(), resume: None }).await?;
 //!
 //! let turn = TurnId::from_uuid(uuid::Uuid::from_u128(1));
 //! let content = vec![ContentPart::Text("what does this project do?".into())];

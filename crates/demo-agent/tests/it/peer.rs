@@ -84,11 +84,11 @@ impl Peer {
         Self { agent: Some(running), ..Self::over(input, output) }
     }
 
-    /// An agent in this process with a client that can do everything, and a session in `/work/dir`.
+    /// An agent in this process with a client that can do everything, and a session in `/srv/dir`.
     pub(crate) async fn with_session() -> (Self, String) {
         let mut peer = Self::in_process(None);
         peer.initialize().await;
-        let session = peer.new_session("/work/dir").await;
+        let session = peer.new_session("/srv/dir").await;
         (peer, session)
     }
 

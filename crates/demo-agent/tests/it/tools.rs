@@ -27,7 +27,7 @@ async fn a_write_asks_first_and_goes_through_the_client() {
     assert_eq!(asked["toolCall"]["toolCallId"], turn.updates[0]["toolCallId"]);
     assert_eq!(asked["toolCall"]["content"][0]["newText"], "some text");
     let written = &turn.asked[1]["params"];
-    assert_eq!((&written["path"], &written["content"]), (&json!("/work/dir/a/b.txt"), &json!("some text")));
+    assert_eq!((&written["path"], &written["content"]), (&json!("/srv/dir/a/b.txt"), &json!("some text")));
     assert_eq!(turn.statuses(), ["pending", "in_progress", "completed"]);
     assert_eq!(turn.text(), "wrote a/b.txt");
 }
@@ -124,7 +124,7 @@ async fn a_command_runs_in_the_clients_terminal() {
     assert_eq!(turn.methods(), methods);
     let created = &turn.asked[0]["params"];
     assert_eq!((&created["command"], &created["args"]), (&json!("/bin/sh"), &json!(["-c", "echo hi"])));
-    assert_eq!(created["cwd"], "/work/dir");
+    assert_eq!(created["cwd"], "/srv/dir");
     assert_eq!(turn.updates[1]["content"][0], json!({ "type": "terminal", "terminalId": "t1" }));
     assert_eq!(turn.statuses(), ["pending", "in_progress", "completed"]);
     assert_eq!(turn.text(), "hi");
