@@ -189,6 +189,7 @@ CREATE TABLE pending_changes (
     CONSTRAINT pending_changes_target CHECK (num_nulls(target_blob, target_mode) IN (0, 2))
 );
 CREATE INDEX pending_changes_by_session ON pending_changes (session_id, position);
+CREATE INDEX pending_changes_by_task ON pending_changes (task_id, position);
 
 CREATE TABLE pending_hunks (
     id uuid PRIMARY KEY,

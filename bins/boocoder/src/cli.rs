@@ -110,8 +110,12 @@ struct Serve {
 impl Cli {
     /// Sends log lines to standard error. The server tells what it does; the other commands only what is wrong.
     pub fn start_logging(&self) {
-        // What the database says while it starts is of interest to whoever runs a server, and to nobody else.
-        let usual = if matches!(self.command, Command::Serve(_)) { "info" } else { "warn,local_pg=error" };
+        // The libraries' own lines are for whoever asks for them: what matters in them is told in ours.
+        let usual = if matches!(self.command, Command::Serve(_)) {
+            "info,agent_client_protocol=error,refinery_core=warn,tokio_postgres=warn"
+        } else {
+            "warn,agent_client_protocol=error,local_pg=error"
+        };
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
         let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
         match self.common.log_format {

@@ -61,7 +61,7 @@ mod process;
 pub mod registry;
 mod spec;
 
-pub use acp::AcpBackend;
+pub use acp::{AcpBackend, check_answer};
 pub use backend::{AgentBackend, AgentSession, OpenSpec, Opened, Prompt, PromptSupport, SessionEvent, SessionInfo};
 pub use environment::{Environment, environment_for};
 pub use error::BackendError;

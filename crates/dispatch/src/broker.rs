@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use boocoder_model::{Seq, SessionId};
 use boocoder_store::{ReadBudget, Store, StoreError, StoredFrame};
+use boocoder_wire::{Frame, FrameBody};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +27,8 @@ pub struct Broker {
 struct Hub {
     ring: Mutex<Ring>,
     head: watch::Sender<Seq>,
+    /// The session was removed: whoever watches it is let go.
+    ended: CancellationToken,
 }
 
 #[derive(Default)]
@@ -60,7 +63,16 @@ impl Broker {
         let last = self.store.last_seq(session).await?;
         hub.head.send_if_modified(|head| raise(head, last));
         let head = hub.head.subscribe();
-        Ok(Subscription { session, after, hub, head, store: Arc::clone(&self.store), closed: self.closed.clone() })
+        let ahead = after > *head.borrow();
+        let (store, closed) = (Arc::clone(&self.store), self.closed.clone());
+        Ok(Subscription { session, after, ahead, hub, head, store, closed })
+    }
+
+    /// Lets go whoever watches a session that was removed.
+    pub(crate) fn end(&self, session: SessionId) {
+        if let Some(hub) = lock(&self.hubs).remove(&session).and_then(|hub| hub.upgrade()) {
+            hub.ended.cancel();
+        }
     }
 
     /// Ends every subscription.
@@ -74,7 +86,8 @@ impl Broker {
             return hub;
         }
         hubs.retain(|_, hub| hub.strong_count() > 0);
-        let hub = Arc::new(Hub { ring: Mutex::default(), head: watch::Sender::new(Seq::ZERO) });
+        let ended = CancellationToken::new();
+        let hub = Arc::new(Hub { ring: Mutex::default(), head: watch::Sender::new(Seq::ZERO), ended });
         hubs.insert(session, Arc::downgrade(&hub));
         hub
     }
@@ -131,6 +144,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub struct Subscription {
     session: SessionId,
     after: Seq,
+    /// The client named a frame that does not exist.
+    ahead: bool,
     hub: Arc<Hub>,
     head: watch::Receiver<Seq>,
     store: Arc<dyn Store>,
@@ -139,11 +154,17 @@ pub struct Subscription {
 
 impl Subscription {
     /// The next frames, at least one, consecutive, as many as are ready within the budget of one client; none once the
-    /// server shuts down. Safe to drop and call again.
+    /// session is removed or the server shuts down. Safe to drop and call again.
+    ///
+    /// A client that named a frame which does not exist is told first, by a `resync` that carries the number of the last
+    /// one; it goes on from there.
     ///
     /// # Errors
     /// Whatever the store says; the call may be repeated.
     pub async fn next(&mut self) -> Result<Option<Vec<StoredFrame>>, StoreError> {
+        if std::mem::take(&mut self.ahead) {
+            return Ok(Some(vec![self.resync()]));
+        }
         loop {
             if self.after < *self.head.borrow_and_update() {
                 let ring = lock(&self.hub.ring).after(self.after, limits::CLIENT_BATCH);
@@ -158,8 +179,16 @@ impl Subscription {
             }
             tokio::select! {
                 changed = self.head.changed() => if changed.is_err() { return Ok(None) },
+                () = self.hub.ended.cancelled() => return Ok(None),
                 () = self.closed.cancelled() => return Ok(None),
             }
         }
+    }
+
+    fn resync(&mut self) -> StoredFrame {
+        let reason = format!("there is no frame {} yet", self.after);
+        self.after = *self.head.borrow_and_update();
+        let frame = Frame::of_session(FrameBody::Resync { reason });
+        StoredFrame { session_id: self.session, seq: self.after, body: frame.encode(self.after).into() }
     }
 }

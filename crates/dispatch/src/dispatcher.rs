@@ -76,12 +76,14 @@ impl Dispatcher {
         // The writer ends by itself once everything that writes has gone.
         let (log, _writer) = Log::start(Arc::clone(&parts.store), broker.clone());
         let swept = sweep::run(&parts.store, &log).await?;
-        tracing::info!(
-            interactions = swept.interactions,
-            tasks = swept.tasks,
-            agent_sessions = swept.agent_sessions,
-            "settled what an earlier process left"
-        );
+        if !swept.is_none() {
+            tracing::info!(
+                interactions = swept.interactions,
+                tasks = swept.tasks,
+                agent_sessions = swept.agent_sessions,
+                "settled what an earlier process left"
+            );
+        }
         let git = parts.git.clone();
         let workspaces = Workspaces::new(Arc::clone(&parts.store), log.clone(), git, parts.config.worktrees);
         let registry = Arc::new(parts.registry);
@@ -138,6 +140,7 @@ impl Dispatcher {
             None => store.chats(session.id).await?.into_iter().next(),
         };
         let chat = chat.ok_or(DispatchError::NotFound("chat"))?;
+        check_content(&message.content)?;
         self.check_agent(&message.options)?;
         let key = message.options.request_id.as_ref().map(|id| format!("session/{}/{id}", session.id));
         if let Some(accepted) = self.accepted_before(key.as_deref()).await? {
@@ -183,6 +186,7 @@ impl Dispatcher {
                 return Err(DispatchError::Invalid("the session belongs to another project".to_owned()));
             }
         }
+        check_content(&new.input)?;
         self.check_agent(&new.options)?;
         let key = new.options.request_id.as_ref().map(|id| format!("project/{}/{id}", new.project_id));
         if let Some(key) = &key
@@ -319,6 +323,14 @@ impl Dispatcher {
             chat_id,
         }))
     }
+}
+
+fn check_content(content: &[ContentPart]) -> Result<(), DispatchError> {
+    let says_nothing = |part: &ContentPart| matches!(part, ContentPart::Text(text) if text.trim().is_empty());
+    if content.iter().all(says_nothing) {
+        return Err(DispatchError::Invalid("there is nothing in it to ask an agent".to_owned()));
+    }
+    Ok(())
 }
 
 fn new_task(project_id: boocoder_model::ProjectId, input: Vec<ContentPart>, options: TaskOptions) -> Task {

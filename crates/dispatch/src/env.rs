@@ -3,10 +3,12 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-/// The time now.
+/// The time now, to the microsecond, which is what a database keeps: a time told at once and the same one told later
+/// are equal.
 #[expect(clippy::disallowed_methods, reason = "the shell of this crate reads the clock here and passes it on")]
 pub(crate) fn now() -> Timestamp {
-    Timestamp::now()
+    let now = Timestamp::now();
+    Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
 }
 
 /// A new id. Ids rise with time, which keeps the database's indexes compact.

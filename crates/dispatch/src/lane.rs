@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use boocoder_backend::{AgentBackend, AgentSession, AgentSpec, BackendError, OpenSpec, Opened, SessionEvent};
+use boocoder_backend::{
+    AgentBackend, AgentSession, AgentSpec, BackendError, OpenSpec, Opened, SessionEvent, check_answer,
+};
 use boocoder_model::{
     AgentSessionId, Answer, ChatId, DecidedBy, ExecutionPath, InteractionId, MessageId, MessageRole, Question, Seq,
     Task, TaskId, TurnId, routing,
@@ -48,7 +50,7 @@ pub(crate) enum LaneCommand {
 /// What became of something that a lane set going.
 enum Step {
     Told(Input),
-    Prepared(Result<(Box<Prepared>, PathBuf), DispatchError>),
+    Prepared(Box<Prepared>, Option<PathBuf>),
     Opened(Result<Opened, BackendError>),
     OpenAbandoned,
     Answered(Result<(), DispatchError>, Option<oneshot::Sender<Result<(), DispatchError>>>),
@@ -195,11 +197,10 @@ impl Lane {
     fn step(&mut self, step: Step) {
         match step {
             Step::Told(input) => self.tell(input),
-            Step::Prepared(Ok((prepared, cwd))) => {
-                self.cwd = Some(cwd);
-                self.tell(Input::Prepared(Ok(prepared)));
+            Step::Prepared(prepared, cwd) => {
+                self.cwd = cwd;
+                self.tell(Input::Prepared(prepared));
             }
-            Step::Prepared(Err(error)) => self.tell(Input::Prepared(Err(error.to_string()))),
             Step::Opened(Ok(opened)) => {
                 let info = opened.session.info().clone();
                 self.session = Some(opened.session);
@@ -274,7 +275,20 @@ impl Lane {
 
     fn prepare(&mut self, task: Box<Task>, know_record: bool) {
         let parts = Arc::clone(&self.parts);
-        self.steps.push(Box::pin(async move { Step::Prepared(prepare(&parts, &task, know_record).await) }));
+        self.steps.push(Box::pin(async move {
+            let mut prepared = Box::<Prepared>::default();
+            let ready = async {
+                load(&parts, &task, know_record, &mut prepared).await?;
+                worktree(&parts, &task).await
+            };
+            match ready.await {
+                Ok(path) => Step::Prepared(prepared, Some(path)),
+                Err(error) => {
+                    prepared.failure = Some(error.to_string());
+                    Step::Prepared(prepared, None)
+                }
+            }
+        }));
     }
 
     fn open(&mut self, resume: Option<AgentSessionId>) {
@@ -304,7 +318,12 @@ impl Lane {
                     written.await.unwrap_or_else(|_| Err(gone()))?;
                 }
                 let session = session.ok_or_else(|| DispatchError::Conflict("the agent has gone".to_owned()))?;
-                session.answer(id, answer).await.map_err(|error| DispatchError::Conflict(error.to_string()))
+                if let Err(error) = session.answer(id, answer).await {
+                    // The agent must not wait for an answer that it will never be given.
+                    let _ = session.answer(id, Answer::Cancel).await;
+                    return Err(DispatchError::Conflict(error.to_string()));
+                }
+                Ok(())
             };
             Step::Answered(result.await, reply)
         });
@@ -331,7 +350,20 @@ impl Lane {
         }
     }
 
+    fn discard_unused_worktree(&mut self, task: TaskId) {
+        let parts = Arc::clone(&self.parts);
+        self.steps.push(Box::pin(async move {
+            if let Err(error) = discard_unused(&parts, task).await {
+                tracing::warn!(%task, %error, "the worktree of a task could not be removed");
+            }
+            Step::Nothing
+        }));
+    }
+
     fn ended(&mut self, task: TaskId) {
+        if self.once {
+            self.discard_unused_worktree(task);
+        }
         self.closing |= self.once;
         let scheduler = self.parts.scheduler.clone();
         self.steps.push(Box::pin(async move {
@@ -342,6 +374,17 @@ impl Lane {
     }
 }
 
+/// Removes the worktree of a task of its own if the task changed nothing in it.
+async fn discard_unused(parts: &LaneParts, task: TaskId) -> Result<(), DispatchError> {
+    let owner = Owner::Task(task);
+    let Some(task) = parts.store.task(task).await? else { return Ok(()) };
+    let project = parts.store.project(task.project_id).await?.ok_or(DispatchError::NotFound("project"))?;
+    if parts.workspaces.risk(owner, &project).await?.is_none() {
+        parts.workspaces.remove(owner, &project).await?;
+    }
+    Ok(())
+}
+
 /// Whatever events are ready, at least one; zero when the agent's stream has ended. Waits for ever without a stream.
 async fn receive(events: &mut Option<mpsc::Receiver<SessionEvent>>, batch: &mut Vec<SessionEvent>) -> usize {
     match events {
@@ -350,17 +393,23 @@ async fn receive(events: &mut Option<mpsc::Receiver<SessionEvent>>, batch: &mut 
     }
 }
 
-async fn prepare(parts: &LaneParts, task: &Task, know_record: bool) -> Result<(Box<Prepared>, PathBuf), DispatchError> {
+/// Loads what the turn needs to know.
+async fn load(parts: &LaneParts, task: &Task, know_record: bool, prepared: &mut Prepared) -> Result<(), DispatchError> {
     let messages = parts.store.messages_of_task(task.id).await?;
-    let question = messages.into_iter().find(|message| message.role == MessageRole::User);
-    let record = match task.chat_id {
+    prepared.question = messages.into_iter().find(|message| message.role == MessageRole::User);
+    prepared.record = match task.chat_id {
         Some(chat) if !know_record => parts.store.agent_session(chat, &task.agent).await?,
         Some(_) | None => None,
     };
+    Ok(())
+}
+
+/// Makes sure of the worktree.
+async fn worktree(parts: &LaneParts, task: &Task) -> Result<PathBuf, DispatchError> {
     let project = parts.store.project(task.project_id).await?.ok_or(DispatchError::NotFound("project"))?;
     let slot = parts.workspaces.ensure(Owner::of(task), &project).await?;
     let workspace = slot.as_ref().ok_or(DispatchError::NotFound("worktree"))?;
-    Ok((Box::new(Prepared { question, record }), workspace.path().to_owned()))
+    Ok(workspace.path().to_owned())
 }
 
 async fn compare(parts: &LaneParts, task: &Task, turn: TurnId) -> Result<Compared, DispatchError> {
@@ -368,28 +417,10 @@ async fn compare(parts: &LaneParts, task: &Task, turn: TurnId) -> Result<Compare
     parts.workspaces.compare(task, turn, &project).await
 }
 
-/// Whether an answer fits its question.
-pub(crate) fn check(question: Option<&Question>, answer: &Answer) -> Result<(), DispatchError> {
-    let invalid = |text: &str| Err(DispatchError::Invalid(text.to_owned()));
-    match (question, answer) {
-        (None, _) => Err(DispatchError::Conflict("the agent is not asking this any more".to_owned())),
-        (Some(_), Answer::Cancel) => Ok(()),
-        (Some(Question::Permission { options, .. }), Answer::Select(chosen)) => {
-            if options.iter().any(|option| option.id == *chosen) {
-                Ok(())
-            } else {
-                let ids: Vec<_> = options.iter().map(|option| option.id.as_str()).collect();
-                Err(DispatchError::Invalid(format!("no option {chosen:?}: choose one of {}", ids.join(", "))))
-            }
-        }
-        (Some(Question::Permission { .. }), Answer::Accept(_) | Answer::Decline) => {
-            invalid("a permission is answered with one of its options, or cancelled")
-        }
-        (Some(Question::Form { .. } | Question::Url { .. }), Answer::Select(_)) => {
-            invalid("an elicitation is accepted, declined or cancelled; it has no options")
-        }
-        (Some(Question::Form { .. } | Question::Url { .. }), Answer::Accept(_) | Answer::Decline) => Ok(()),
-    }
+/// Whether an answer fits its question: looked at before it is committed, for what is committed stands.
+fn check(question: Option<&Question>, answer: &Answer) -> Result<(), DispatchError> {
+    let gone = || DispatchError::Conflict("the agent is not asking this any more".to_owned());
+    check_answer(question.ok_or_else(gone)?, answer).map_err(|error| DispatchError::Invalid(error.to_string()))
 }
 
 fn answered(reply: Option<oneshot::Sender<Result<(), DispatchError>>>, result: Result<(), DispatchError>) {

@@ -81,8 +81,9 @@ impl Dispatcher {
             self.close_chat(chat.id).await;
         }
         let project = self.project(session.project_id).await?;
-        self.shared.workspaces.remove(Owner::Session(id), &project, force).await?;
+        self.shared.workspaces.remove(Owner::Session(id), &project).await?;
         self.write(Some(id), vec![Change::RemoveSession { id, at: env::now() }]).await?;
+        self.shared.broker.end(id);
         Ok(())
     }
 

@@ -27,6 +27,13 @@ pub(crate) struct Swept {
     pub(crate) agent_sessions: usize,
 }
 
+impl Swept {
+    /// Whether there was nothing to settle.
+    pub(crate) const fn is_none(&self) -> bool {
+        self.interactions + self.tasks + self.agent_sessions == 0
+    }
+}
+
 /// Settles what was left. Doing it again finds nothing.
 pub(crate) async fn run(store: &Arc<dyn Store>, log: &Log) -> Result<Swept, DispatchError> {
     let mut swept = Swept::default();

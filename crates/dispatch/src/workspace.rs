@@ -123,19 +123,33 @@ impl Workspaces {
         Ok(slot)
     }
 
-    /// What would be lost with the owner's worktree.
+    /// What would be lost with the owner's worktree. What was applied to the project's checkout is not.
     pub(crate) async fn risk(&self, owner: Owner, project: &Project) -> Result<Risk, DispatchError> {
-        match &*self.existing(owner, project).await? {
-            Some(workspace) => Ok(workspace.checkout.risk().await?),
-            None => Ok(Risk::default()),
+        let slot = self.existing(owner, project).await?;
+        let Some(workspace) = slot.as_ref() else { return Ok(Risk::default()) };
+        let risk = workspace.checkout.risk().await?;
+        if risk.uncommitted == 0 || risk.unmerged > 0 {
+            return Ok(risk);
         }
+        let existing = self.pending_changes(owner).await?;
+        let snapshot = workspace.checkout.snapshot().await?;
+        let files = diff(workspace, &existing, &snapshot.tree).await?;
+        Ok(Risk { uncommitted: (files.len() + snapshot.missing.len()) as u64, ..risk })
     }
 
-    /// Removes the owner's worktree; with `force`, work at risk is kept under a private ref first.
-    pub(crate) async fn remove(&self, owner: Owner, project: &Project, force: bool) -> Result<(), DispatchError> {
+    async fn pending_changes(&self, owner: Owner) -> Result<Vec<PendingChange>, DispatchError> {
+        Ok(match owner {
+            Owner::Session(session) => self.store.pending_changes(session).await?,
+            Owner::Task(task) => self.store.pending_changes_of_task(task).await?,
+        })
+    }
+
+    /// Removes the owner's worktree. Whatever git finds uncommitted or unmerged in it is kept under a private ref first.
+    /// Whether it may be removed is the caller's to find out, by [`Workspaces::risk`].
+    pub(crate) async fn remove(&self, owner: Owner, project: &Project) -> Result<(), DispatchError> {
         let mut slot = self.existing(owner, project).await?;
         if let Some(workspace) = &*slot {
-            if let Some(commit) = workspace.checkout.remove(&owner.name(), force).await? {
+            if let Some(commit) = workspace.checkout.remove(&owner.name(), true).await? {
                 tracing::info!(owner = owner.name(), %commit, "unmerged work was kept under refs/boocoder/retired");
             }
             let changes = vec![Change::RemoveWorktree { id: workspace.id, at: env::now() }];
@@ -166,7 +180,7 @@ impl Workspaces {
         }
         let existing = match task.session_id {
             Some(session) => self.store.pending_changes(session).await?,
-            None => Vec::new(),
+            None => self.store.pending_changes_of_task(task.id).await?,
         };
         let files = diff(workspace, &existing, &snapshot.tree).await?;
         if !files.is_empty() {

@@ -222,7 +222,8 @@ async fn pass_on(stderr: Option<ChildStderr>, last: Arc<Mutex<VecDeque<String>>>
     let mut bytes = Vec::new();
     while (&mut reader).take(LOG_LINE_BYTES).read_until(b'\n', &mut bytes).await.is_ok_and(|read| read > 0) {
         let line = String::from_utf8_lossy(&bytes).trim_end().to_owned();
-        let grave = ["WARNING:", "FATAL:", "PANIC:"].iter().any(|level| line.starts_with(level));
+        // FATAL ends one client's connection, as every restart does; what ends the server itself is in its last lines.
+        let grave = ["WARNING:", "PANIC:"].iter().any(|level| line.starts_with(level));
         if grave {
             tracing::warn!(target: "local_pg::server", "{line}");
         } else {

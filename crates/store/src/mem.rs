@@ -156,6 +156,10 @@ impl Store for MemStore {
         Ok(self.tables().pending_changes(session))
     }
 
+    async fn pending_changes_of_task(&self, task: TaskId) -> Result<Vec<PendingChange>, StoreError> {
+        Ok(self.tables().pending_changes_of_task(task))
+    }
+
     async fn worktree_of_session(&self, session: SessionId) -> Result<Option<Worktree>, StoreError> {
         Ok(self.tables().live_worktrees().find(|tree| tree.session_id == Some(session)).cloned())
     }

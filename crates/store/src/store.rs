@@ -144,6 +144,8 @@ pub trait Store: Send + Sync + 'static {
     async fn pending_change(&self, id: PendingId) -> Result<Option<PendingChange>, StoreError>;
     /// The pending changes of a session, whatever their status, oldest first.
     async fn pending_changes(&self, session: SessionId) -> Result<Vec<PendingChange>, StoreError>;
+    /// The pending changes that a task made, whatever their status, oldest first.
+    async fn pending_changes_of_task(&self, task: TaskId) -> Result<Vec<PendingChange>, StoreError>;
 
     /// The worktree that a session owns.
     async fn worktree_of_session(&self, session: SessionId) -> Result<Option<Worktree>, StoreError>;

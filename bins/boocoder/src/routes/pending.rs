@@ -7,7 +7,7 @@ use warp::http::StatusCode;
 
 use super::body::{Body, body};
 use super::sessions::session_of;
-use super::{Route, any_of, path_id, reply, with};
+use super::{Route, any_of, found, path_id, reply, with};
 use crate::app::App;
 use crate::reject::ApiError;
 
@@ -30,6 +30,11 @@ pub(super) fn routes(app: &App) -> Route {
     any_of([
         get.then(|id, app| reply(StatusCode::OK, list(id, app))).boxed(),
         post.then(|id, app, body| reply(StatusCode::CREATED, add(id, app, body))).boxed(),
+        warp::path!("api" / "tasks" / String / "pending")
+            .and(warp::get())
+            .and(with(app))
+            .then(|id, app| reply(StatusCode::OK, list_of_task(id, app)))
+            .boxed(),
         decide(warp::path!("api" / "pending" / String / "apply").boxed(), Decision::Apply),
         decide(warp::path!("api" / "pending" / String / "reject").boxed(), Decision::Reject),
         decide(warp::path!("api" / "pending" / String / "revert").boxed(), Decision::Revert),
@@ -39,6 +44,12 @@ pub(super) fn routes(app: &App) -> Route {
 async fn list(id: String, app: App) -> Result<Vec<PendingChange>, ApiError> {
     let session = session_of(&app, &id).await?;
     Ok(app.store().pending_changes(session.id).await?.into_iter().map(Into::into).collect())
+}
+
+/// What a task changed: the only list that shows the changes of a task without a session.
+async fn list_of_task(id: String, app: App) -> Result<Vec<PendingChange>, ApiError> {
+    let task = found(app.store().task(path_id(&id, "task")?).await?, "task")?;
+    Ok(app.store().pending_changes_of_task(task.id).await?.into_iter().map(Into::into).collect())
 }
 
 async fn add(id: String, app: App, body: Body) -> Result<PendingChange, ApiError> {

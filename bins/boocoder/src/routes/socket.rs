@@ -19,6 +19,8 @@ use crate::app::App;
 use crate::limits::SOCKET_CLOSE;
 use crate::reject::ApiError;
 
+/// There is nothing left to tell.
+const NORMAL: u16 = 1000;
 /// The server goes away.
 const GOING_AWAY: u16 = 1001;
 /// The server cannot go on for a reason of its own.
@@ -84,7 +86,8 @@ async fn serve(socket: WebSocket, mut frames: Subscription, app: &App) {
                         break None;
                     }
                 }
-                Ok(None) => break Some((GOING_AWAY, "the server is shutting down")),
+                Ok(None) if app.stop().is_cancelled() => break Some((GOING_AWAY, "the server is shutting down")),
+                Ok(None) => break Some((NORMAL, "the session was removed")),
                 Err(error) => {
                     tracing::warn!(%error, "a session's frames cannot be read");
                     break Some((INTERNAL_ERROR, "the frames cannot be read; come back with `after`"));

@@ -117,3 +117,59 @@ async fn sigterm_ends_everything_and_takes_the_announcement_back() {
     assert!(!place.data_dir().join("server.json").exists());
     process::wait_until(LIMIT, "nothing is left running", || family.iter().all(|pid| !process::alive(*pid))).unwrap();
 }
+
+#[tokio::test]
+async fn an_answer_that_does_not_fit_leaves_the_question_open() {
+    let place = Place::new();
+    let server = place.serve().await;
+    let session = server.session(&place).await;
+    let task = server.say(&session, "ask what colour?").await;
+    let question = server.question(&session).await;
+    let path = format!("/api/interactions/{}", question["id"].as_str().unwrap());
+    for wrong in [json!({"action": "accept"}), json!({"action": "accept", "content": {"answer": {"a": 1}}})] {
+        let (status, refused) = server.request("POST", &path, Some(wrong)).await;
+        assert_eq!(status, 422, "{refused}");
+    }
+    assert_eq!(server.question(&session).await["id"], question["id"]);
+    server.post(&path, json!({"action": "accept", "content": {"answer": "red"}})).await;
+    let ended = server.ended(&task).await;
+    assert_eq!((&ended["state"], &ended["output"]), (&json!("completed"), &json!("answer: red")), "{ended}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn work_that_was_applied_is_not_at_risk_and_a_removed_session_lets_its_clients_go() {
+    let place = Place::new();
+    let server = place.serve().await;
+    let session = server.session(&place).await;
+    let message = json!({"content": "write kept.txt words", "agent": "demo", "approval": "auto"});
+    let sent = server.post(&format!("/api/sessions/{session}/messages"), message).await;
+    server.ended(sent["task_id"].as_str().unwrap()).await;
+    let (status, risk) = server.request("DELETE", &format!("/api/sessions/{session}"), None).await;
+    assert_eq!((status, &risk["pending"]), (409, &json!(1)), "{risk}");
+    let pending = server.get(&format!("/api/sessions/{session}/pending")).await;
+    server.post(&format!("/api/pending/{}/apply", pending[0]["id"].as_str().unwrap()), json!({})).await;
+    let risk = server.get(&format!("/api/sessions/{session}/worktree-risk")).await;
+    assert_eq!(risk, json!({"uncommitted": 0, "unmerged": 0, "pending": 0}));
+    let mut frames = server.listen(&session, "").await;
+    assert_eq!(server.request("DELETE", &format!("/api/sessions/{session}"), None).await.0, 204);
+    assert_eq!(frames.close_code().await, Some(1000));
+    assert_eq!(std::fs::read_to_string(place.path().join("kept.txt")).unwrap().trim_end(), "words");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_task_without_a_session_shows_what_it_changed() {
+    let place = Place::new();
+    let server = place.serve().await;
+    let project = server.post("/api/projects", json!({"path": place.path()})).await;
+    let task = json!({"project_id": project["id"], "input": "write t.txt x", "agent": "demo", "approval": "auto"});
+    let made = server.post("/api/tasks", task).await;
+    let task = made["id"].as_str().unwrap();
+    server.ended(task).await;
+    let pending = server.get(&format!("/api/tasks/{task}/pending")).await;
+    assert_eq!((&pending[0]["file_path"], &pending[0]["status"]), (&json!("t.txt"), &json!("pending")), "{pending}");
+    server.post(&format!("/api/pending/{}/apply", pending[0]["id"].as_str().unwrap()), json!({})).await;
+    assert!(place.path().join("t.txt").exists());
+    server.stop().await;
+}

@@ -25,6 +25,7 @@ mod transport;
 mod turn;
 mod turns;
 
+pub use questions::check_answer;
 use std::ffi::OsStr;
 use std::sync::Arc;
 

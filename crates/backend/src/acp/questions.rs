@@ -120,6 +120,14 @@ impl Questions {
     }
 }
 
+/// Whether an answer fits its question, so that it would be taken.
+///
+/// # Errors
+/// [`BackendError::InvalidAnswer`], saying what would fit.
+pub fn check_answer(question: &Question, answer: &Answer) -> Result<(), BackendError> {
+    response(question, answer).map(drop)
+}
+
 /// The answer in the protocol's form.
 fn response(question: &Question, answer: &Answer) -> Result<Value, BackendError> {
     let invalid = |message: String| Err(BackendError::InvalidAnswer(message));
@@ -155,9 +163,24 @@ fn form_content(schema: &RawJson, content: Option<&RawJson>) -> Result<Value, St
     let fields = content.as_object().ok_or("its content is no JSON object")?;
     let schema: Value = serde_json::from_str(schema.as_str()).unwrap_or_default();
     let mut required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    match required.find(|name| !fields.contains_key(*name)) {
-        Some(missing) => Err(format!("its content lacks {missing:?}")),
+    if let Some(missing) = required.find(|name| !fields.contains_key(*name)) {
+        return Err(format!("its content lacks {missing:?}"));
+    }
+    match fields.iter().find(|(name, value)| !has_type(value, schema["properties"][name.as_str()]["type"].as_str())) {
+        Some((name, _)) => Err(format!("{name:?} has to be of type {}", schema["properties"][name.as_str()]["type"])),
         None => Ok(content),
+    }
+}
+
+/// Whether a value is of the type that a form's schema names; forms are flat, so that is all there is to check.
+fn has_type(value: &Value, wanted: Option<&str>) -> bool {
+    match wanted {
+        Some("string") => value.is_string(),
+        Some("number") => value.is_number(),
+        Some("integer") => value.is_i64() || value.is_u64(),
+        Some("boolean") => value.is_boolean(),
+        Some("array") => value.is_array(),
+        Some(_) | None => true,
     }
 }
 
@@ -220,7 +243,7 @@ mod tests {
         let accepted = response(&form, &content(r#"{"name":"Ada"}"#)).expect("fits");
         assert_eq!(accepted, json!({ "action": "accept", "content": { "name": "Ada" } }));
         for wrong in
-            [content("{}"), content("[]"), content("nonsense"), Answer::Accept(None), Answer::Select("a".into())]
+            [content("{}"), content("[]"), content("nonsense"), content(r#"{"name":{"a":1}}"#), Answer::Accept(None)]
         {
             response(&form, &wrong).expect_err("does not fit");
         }

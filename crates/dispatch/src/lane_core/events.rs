@@ -3,7 +3,7 @@
 use boocoder_backend::{BackendError, SessionEvent};
 use boocoder_model::{
     AgentSessionStatus, Answer, Approval, DecidedBy, Interaction, InteractionId, InteractionOutcome, PermissionKind,
-    Question, TurnId, TurnOutcome,
+    Question, TurnId, TurnOutcome, TurnStatus,
 };
 use boocoder_store::Change;
 use boocoder_wire::{Frame, FrameBody};
@@ -48,6 +48,12 @@ impl LaneCore {
             SessionEvent::TurnEnded { turn, outcome } => {
                 if let Some(current) = self.take_running(turn) {
                     self.flush(batch);
+                    let outcome = match current.cancelled_by {
+                        Some(by) if outcome.status == TurnStatus::Cancelled => {
+                            TurnOutcome::cancelled(by, cancellation(by))
+                        }
+                        Some(_) | None => outcome,
+                    };
                     let actions = self.end(current, outcome, Vec::new(), now);
                     batch.actions.extend(actions);
                 }
@@ -171,6 +177,16 @@ impl LaneCore {
             // The end of the turn says how the agent session is.
             phase @ (Phase::Preparing(_) | Phase::Opening(_) | Phase::Settling(..)) => self.phase = phase,
         }
+    }
+}
+
+/// Why a turn was cancelled, in words.
+const fn cancellation(by: DecidedBy) -> &'static str {
+    match by {
+        DecidedBy::User => "cancelled by the user",
+        DecidedBy::Policy => "the server was shutting down",
+        DecidedBy::Watchdog => "the turn took longer than its limit",
+        DecidedBy::Agent | DecidedBy::Crash => "cancelled",
     }
 }
 

@@ -38,6 +38,8 @@ pub(crate) struct Prepared {
     pub(crate) question: Option<Message>,
     /// What is known of the agent in this chat, if the lane did not know it yet.
     pub(crate) record: Option<AgentSession>,
+    /// Why the turn cannot go on, if it cannot.
+    pub(crate) failure: Option<String>,
 }
 
 /// What comparing the worktree brought.
@@ -55,7 +57,7 @@ pub(crate) struct Compared {
 #[derive(Debug)]
 pub(crate) enum Input {
     Run(Box<Task>, TurnStart),
-    Prepared(Result<Box<Prepared>, String>),
+    Prepared(Box<Prepared>),
     Opened(Result<Box<SessionInfo>, BackendError>),
     Prompted(Result<(), BackendError>),
     Events(Vec<SessionEvent>),
@@ -195,7 +197,7 @@ impl LaneCore {
     pub(crate) fn handle(&mut self, input: Input, now: Timestamp) -> Vec<Action> {
         match input {
             Input::Run(task, start) => self.run(task, start, now),
-            Input::Prepared(result) => self.prepared(result, now),
+            Input::Prepared(prepared) => self.prepared(*prepared, now),
             Input::Opened(result) => self.opened(result, now),
             Input::Prompted(Ok(())) => self.prompted(),
             Input::Prompted(Err(error)) => self.prompt_failed(error, now),

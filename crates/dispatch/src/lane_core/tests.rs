@@ -80,7 +80,7 @@ impl Bench {
     fn running(approval: Approval) -> Self {
         let mut bench = Self::new();
         bench.run(approval);
-        bench.tell(Input::Prepared(Ok(Box::default())));
+        bench.tell(Input::Prepared(Box::default()));
         bench.tell(Input::Opened(Ok(info())));
         bench.tell(Input::Prompted(Ok(())));
         bench
@@ -146,7 +146,7 @@ fn a_turn_prepares_opens_prompts_streams_and_settles_in_that_order() {
     let types = bodies(&actions);
     assert!(matches!(types[..], [FrameBody::TaskUpdated { .. }, FrameBody::MessageStarted { .. }]));
 
-    assert!(matches!(bench.tell(Input::Prepared(Ok(Box::default())))[..], [Action::Open(None)]));
+    assert!(matches!(bench.tell(Input::Prepared(Box::default()))[..], [Action::Open(None)]));
     let actions = bench.tell(Input::Opened(Ok(info())));
     assert!(matches!(actions[..], [Action::Prompt(_), Action::Write(_)]), "the prompt does not wait for a write");
     assert!(bench.tell(Input::Prompted(Ok(()))).is_empty());
@@ -169,7 +169,7 @@ fn commands_known_from_the_configuration_are_shown_before_the_agent_tells() {
     let lane = LaneCore::new("demo".into(), vec![plan], Some(CHAT), DispatchLimits::default());
     let mut bench = Bench { lane };
     bench.run(Approval::Ask);
-    bench.tell(Input::Prepared(Ok(Box::default())));
+    bench.tell(Input::Prepared(Box::default()));
     let actions = bench.tell(Input::Opened(Ok(info())));
     assert!(
         bodies(&actions)
@@ -186,7 +186,7 @@ fn the_second_turn_uses_the_open_session() {
     bench.tell(Input::Settled);
     let actions = bench.run(Approval::Ask);
     assert!(matches!(actions[..], [Action::Write(_), Action::Prepare { know_record: true, .. }]));
-    assert!(matches!(bench.tell(Input::Prepared(Ok(Box::default())))[..], [Action::Prompt(_), Action::Write(_)]));
+    assert!(matches!(bench.tell(Input::Prepared(Box::default()))[..], [Action::Prompt(_), Action::Write(_)]));
 }
 
 #[test]
@@ -199,9 +199,13 @@ fn neighbouring_chunks_of_one_batch_share_a_delta() {
 
 #[test]
 fn a_worktree_that_cannot_be_made_fails_the_task_with_the_reason_and_prompts_nobody() {
+    let failure = Some("disk full".to_owned());
     let mut bench = Bench::new();
     bench.run(Approval::Ask);
-    assert!(matches!(bench.tell(Input::Prepared(Err("disk full".into())))[..], [Action::Compare(..)]));
+    assert!(matches!(
+        bench.tell(Input::Prepared(Box::new(Prepared { failure, ..Prepared::default() })))[..],
+        [Action::Compare(..)]
+    ));
     let actions = bench.tell(Input::Compared(Box::default()));
     assert_eq!(settled_task(&actions).outcome, Some(TurnOutcome::failed(DecidedBy::Policy, "disk full")));
     assert_eq!(settled_message(&actions).error.as_deref(), Some("disk full"));
@@ -211,13 +215,13 @@ fn a_worktree_that_cannot_be_made_fails_the_task_with_the_reason_and_prompts_nob
 fn an_agent_that_cannot_be_started_fails_the_turn_and_the_next_one_tries_again() {
     let mut bench = Bench::new();
     bench.run(Approval::Ask);
-    bench.tell(Input::Prepared(Ok(Box::default())));
+    bench.tell(Input::Prepared(Box::default()));
     bench.tell(Input::Opened(Err(BackendError::NotFound { command: "nope".into() })));
     let actions = bench.tell(Input::Compared(Box::default()));
     assert_eq!(settled_task(&actions).state, TaskState::Failed);
     bench.tell(Input::Settled);
     bench.run(Approval::Ask);
-    assert!(matches!(bench.tell(Input::Prepared(Ok(Box::default())))[..], [Action::Open(None)]));
+    assert!(matches!(bench.tell(Input::Prepared(Box::default()))[..], [Action::Open(None)]));
 }
 
 #[test]
@@ -227,7 +231,7 @@ fn a_session_that_closed_unnoticed_is_opened_once_more_and_resumed() {
     bench.tell(Input::Compared(Box::default()));
     bench.tell(Input::Settled);
     bench.run(Approval::Ask);
-    bench.tell(Input::Prepared(Ok(Box::default())));
+    bench.tell(Input::Prepared(Box::default()));
     let actions = bench.tell(Input::Prompted(Err(BackendError::Closed)));
     let [Action::CloseSession, Action::Open(Some(native))] = &actions[..] else { panic!("{actions:?}") };
     assert_eq!(native.as_str(), "native-1");
@@ -242,7 +246,7 @@ fn a_session_that_closed_unnoticed_is_opened_once_more_and_resumed() {
 fn a_cancellation_reaches_the_agent_only_after_it_took_the_prompt() {
     let mut bench = Bench::new();
     bench.run(Approval::Ask);
-    bench.tell(Input::Prepared(Ok(Box::default())));
+    bench.tell(Input::Prepared(Box::default()));
     bench.tell(Input::Opened(Ok(info())));
     assert!(bench.tell(Input::Cancel(task_id(), DecidedBy::User)).is_empty());
     assert!(matches!(bench.tell(Input::Prompted(Ok(())))[..], [Action::CancelTurn(TURN, DecidedBy::User)]));
@@ -254,7 +258,7 @@ fn a_cancellation_while_preparing_ends_the_turn_before_the_agent_is_asked() {
     let mut bench = Bench::new();
     bench.run(Approval::Ask);
     assert!(bench.tell(Input::Cancel(task_id(), DecidedBy::User)).is_empty());
-    assert!(matches!(bench.tell(Input::Prepared(Ok(Box::default())))[..], [Action::Compare(..)]));
+    assert!(matches!(bench.tell(Input::Prepared(Box::default()))[..], [Action::Compare(..)]));
     let actions = bench.tell(Input::Compared(Box::default()));
     assert_eq!(settled_task(&actions).state, TaskState::Cancelled);
 }
@@ -263,7 +267,7 @@ fn a_cancellation_while_preparing_ends_the_turn_before_the_agent_is_asked() {
 fn a_cancellation_while_opening_gives_the_opening_up() {
     let mut bench = Bench::new();
     bench.run(Approval::Ask);
-    bench.tell(Input::Prepared(Ok(Box::default())));
+    bench.tell(Input::Prepared(Box::default()));
     assert!(matches!(bench.tell(Input::Cancel(task_id(), DecidedBy::User))[..], [Action::AbandonOpen]));
     assert!(matches!(bench.lane.open_abandoned(at(11))[..], [Action::Compare(..)]));
     let actions = bench.tell(Input::Compared(Box::default()));
@@ -274,7 +278,7 @@ fn a_cancellation_while_opening_gives_the_opening_up() {
 fn an_opening_that_was_quicker_than_its_cancellation_is_cancelled_at_the_agent() {
     let mut bench = Bench::new();
     bench.run(Approval::Ask);
-    bench.tell(Input::Prepared(Ok(Box::default())));
+    bench.tell(Input::Prepared(Box::default()));
     bench.tell(Input::Cancel(task_id(), DecidedBy::User));
     assert!(matches!(bench.tell(Input::Opened(Ok(info())))[..], [Action::Compare(..)]), "it is not even prompted");
     let actions = bench.tell(Input::Compared(Box::default()));
@@ -393,7 +397,7 @@ fn a_process_that_dies_between_turns_leaves_a_crashed_session_that_can_be_resume
     };
     assert_eq!(bodies(&actions), [&expected]);
     bench.run(Approval::Ask);
-    let actions = bench.tell(Input::Prepared(Ok(Box::default())));
+    let actions = bench.tell(Input::Prepared(Box::default()));
     assert!(matches!(&actions[..], [Action::Open(Some(native))] if native.as_str() == "native-1"));
 }
 
@@ -460,7 +464,7 @@ fn usage_is_shown_as_totals_and_charged_to_the_task_as_a_delta() {
         last_active_at: None,
     };
     bench.run(Approval::Ask);
-    bench.tell(Input::Prepared(Ok(Box::new(Prepared { question: None, record: Some(earlier) }))));
+    bench.tell(Input::Prepared(Box::new(Prepared { record: Some(earlier), ..Prepared::default() })));
     bench.tell(Input::Opened(Ok(info())));
     bench.tell(Input::Prompted(Ok(())));
     let delta = UsageReport::Delta(StepUsage { input: 5, output: 2, cost: 0.5 });
@@ -481,7 +485,7 @@ fn a_task_of_its_own_closes_its_agent_when_it_is_settled() {
         path: ExecutionPath::Acp,
     };
     bench.tell(Input::Run(Box::new(Task { session_id: None, chat_id: None, ..*task(Approval::Ask) }), start));
-    bench.tell(Input::Prepared(Ok(Box::default())));
+    bench.tell(Input::Prepared(Box::default()));
     bench.tell(Input::Opened(Ok(info())));
     bench.tell(Input::Prompted(Ok(())));
     bench.end(done());

@@ -81,12 +81,8 @@ impl LaneCore {
         actions
     }
 
-    pub(super) fn prepared(&mut self, result: Result<Box<Prepared>, String>, now: Timestamp) -> Vec<Action> {
+    pub(super) fn prepared(&mut self, prepared: Prepared, now: Timestamp) -> Vec<Action> {
         let Phase::Preparing(current) = std::mem::replace(&mut self.phase, Phase::Idle) else { return Vec::new() };
-        let prepared = match result {
-            Ok(prepared) => *prepared,
-            Err(reason) => return self.end(current, TurnOutcome::failed(DecidedBy::Policy, reason), Vec::new(), now),
-        };
         if let Some(record) = prepared.record {
             self.ledger = UsageMapper::resume(record.usage);
             self.record = Some(record);
@@ -99,6 +95,9 @@ impl LaneCore {
         let mut actions = Vec::new();
         if !changes.is_empty() {
             actions.push(Action::Write(self.entry(changes, Vec::new())));
+        }
+        if let Some(reason) = prepared.failure {
+            return self.end(current, TurnOutcome::failed(DecidedBy::Policy, reason), actions, now);
         }
         if let Some(by) = current.cancelled_by {
             let outcome = TurnOutcome::cancelled(by, "cancelled before the agent was asked");

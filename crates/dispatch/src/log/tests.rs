@@ -149,6 +149,7 @@ delegate! {
     interactions(filter: InteractionFilter) -> Vec<Interaction>;
     pending_change(id: PendingId) -> Option<PendingChange>;
     pending_changes(id: SessionId) -> Vec<PendingChange>;
+    pending_changes_of_task(id: TaskId) -> Vec<PendingChange>;
     worktree_of_session(id: SessionId) -> Option<Worktree>;
     worktree_of_task(id: TaskId) -> Option<Worktree>;
 }
@@ -313,6 +314,30 @@ fn a_closed_broker_lets_its_clients_go() {
         let (_, _log, broker) = start(Vec::new()).await;
         let mut client = broker.subscribe(SESSION, Seq::ZERO).await.unwrap();
         broker.close();
+        assert_eq!(client.next().await.unwrap(), None);
+    });
+}
+
+#[test]
+fn a_client_ahead_of_the_log_is_told_and_goes_on_from_its_end() {
+    run(async {
+        let (_, log, broker) = start(Vec::new()).await;
+        log.write(entry("one")).await.unwrap();
+        let mut client = broker.subscribe(SESSION, Seq(1000)).await.unwrap();
+        let told = client.next().await.unwrap().unwrap();
+        assert_eq!(told[0].seq, Seq(1));
+        assert!(told[0].body.contains(r#""type":"resync""#), "{}", told[0].body);
+        log.write(entry("two")).await.unwrap();
+        assert_eq!(client.next().await.unwrap().unwrap()[0].seq, Seq(2));
+    });
+}
+
+#[test]
+fn whoever_watches_a_removed_session_is_let_go() {
+    run(async {
+        let (_, _log, broker) = start(Vec::new()).await;
+        let mut client = broker.subscribe(SESSION, Seq::ZERO).await.unwrap();
+        broker.end(SESSION);
         assert_eq!(client.next().await.unwrap(), None);
     });
 }

@@ -56,4 +56,6 @@ pub async fn pending_changes_keep_their_hunks_in_order(store: &dyn Store) {
     write(store, changes.iter().map(|change| Change::AddPending(Box::new(change.clone())))).await;
     assert_eq!(store.pending_changes(world.session.id).await.expect("a read"), changes);
     assert_eq!(store.pending_change(changes[0].id).await.expect("a read").as_ref(), Some(&changes[0]));
+    let of_task: Vec<_> = changes.iter().filter(|change| change.task_id == Some(task.id)).cloned().collect();
+    assert_eq!(store.pending_changes_of_task(task.id).await.expect("a read"), of_task);
 }

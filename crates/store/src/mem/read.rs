@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use boocoder_model::{
     AgentSession, AgentSessionStatus, Chat, ChatId, Interaction, Message, PendingChange, Seq, Session, SessionId, Task,
-    TaskState, Worktree,
+    TaskId, TaskState, Worktree,
 };
 use jiff::Timestamp;
 
@@ -108,5 +108,9 @@ impl Tables {
             return Vec::new();
         }
         self.pending.values().filter(|change| change.session_id == Some(session)).cloned().collect()
+    }
+
+    pub(super) fn pending_changes_of_task(&self, task: TaskId) -> Vec<PendingChange> {
+        self.pending.values().filter(|change| change.task_id == Some(task)).cloned().collect()
     }
 }

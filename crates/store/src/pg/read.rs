@@ -238,6 +238,11 @@ impl Store for PgStore {
         self.all(Query::new(nouns::select_pending(rest), params![session.as_uuid()])).await
     }
 
+    async fn pending_changes_of_task(&self, task: TaskId) -> Result<Vec<PendingChange>, StoreError> {
+        self.all(Query::new(nouns::select_pending("WHERE task_id = $1 ORDER BY position"), params![task.as_uuid()]))
+            .await
+    }
+
     async fn worktree_of_session(&self, session: SessionId) -> Result<Option<Worktree>, StoreError> {
         self.find("WHERE session_id = $1 AND removed_at IS NULL", params![session.as_uuid()]).await
     }
