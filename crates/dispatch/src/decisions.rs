@@ -1,6 +1,6 @@
 //! A human's decisions on pending changes: apply, reject, revert, and a change of the human's own.
 
-use boocoder_model::{PendingChange, PendingId, PendingStatus, Project, SessionId, TaskState};
+use boocoder_model::{PendingChange, PendingId, PendingStatus, Project, SessionId};
 use boocoder_store::{Change, TaskFilter};
 use boocoder_wire::{Frame, FrameBody};
 use boocoder_worktree::RepoPath;
@@ -34,7 +34,16 @@ impl Dispatcher {
         let file = file.ok_or_else(|| DispatchError::Conflict(format!("{path} is in the project's HEAD as it is")))?;
         let origin = Origin { session_id: Some(session), task_id: None, worktree_id: None, agent: None };
         let queued = row(&file, &origin, env::now(), &mut env::new_id);
-        self.decide(session, Change::AddPending(Box::new(queued.clone()))).await?;
+        let _one_at_a_time = self.shared.deciding.lock().await;
+        let rows = self.store().pending_changes(session).await?;
+        let earlier = rows.iter().filter(|row| row.worktree_id.is_none() && row.file_path == queued.file_path);
+        let (from, to) = (PendingStatus::Pending, PendingStatus::Superseded);
+        let mut steps: Vec<_> = earlier
+            .filter(|row| row.status == from)
+            .map(|row| Change::SetPendingStatus { id: row.id, from, to, at: env::now() })
+            .collect();
+        steps.push(Change::AddPending(Box::new(queued.clone())));
+        self.decide(session, steps).await?;
         Ok(queued)
     }
 
@@ -44,6 +53,7 @@ impl Dispatcher {
     /// [`DispatchError::Worktree`] with a conflict if the file there is not what the change starts from;
     /// [`DispatchError::Conflict`] if it was decided otherwise.
     pub async fn apply(&self, id: PendingId) -> Result<PendingChange, DispatchError> {
+        let _one_at_a_time = self.shared.deciding.lock().await;
         let (change, project) = self.decidable(id, PendingStatus::Pending, PendingStatus::Applied).await?;
         if change.status == PendingStatus::Pending {
             let repository = self.shared.workspaces.repository(&project).await?;
@@ -57,9 +67,14 @@ impl Dispatcher {
     /// # Errors
     /// [`DispatchError::Conflict`] while a turn of the session runs, or if it was decided otherwise.
     pub async fn reject(&self, id: PendingId) -> Result<PendingChange, DispatchError> {
+        let _one_at_a_time = self.shared.deciding.lock().await;
         let (change, project) = self.decidable(id, PendingStatus::Pending, PendingStatus::Rejected).await?;
         if let (PendingStatus::Pending, Some(owner)) = (change.status, owner_of(&change)) {
-            self.refuse_while_running(&change).await?;
+            if change.session_id.is_some() {
+                let tasks = TaskFilter { session_id: change.session_id, ..TaskFilter::default() };
+                self.refuse_while_running(&tasks, "the session").await?;
+            }
+            self.refuse_if_applied(&change, &project).await?;
             let slot = self.shared.workspaces.existing(owner, &project).await?;
             if let Some(workspace) = slot.as_ref() {
                 workspace.checkout().reject(&[(&change).try_into()?]).await?;
@@ -74,6 +89,7 @@ impl Dispatcher {
     /// [`DispatchError::Worktree`] with a conflict if the file has moved on; [`DispatchError::Conflict`] if it is not
     /// applied.
     pub async fn revert(&self, id: PendingId) -> Result<PendingChange, DispatchError> {
+        let _one_at_a_time = self.shared.deciding.lock().await;
         let (change, project) = self.decidable(id, PendingStatus::Applied, PendingStatus::Reverted).await?;
         if change.status == PendingStatus::Applied {
             let repository = self.shared.workspaces.repository(&project).await?;
@@ -114,7 +130,7 @@ impl Dispatcher {
         }
         let step = Change::SetPendingStatus { id: change.id, from, to, at: env::now() };
         match change.session_id {
-            Some(session) => self.decide(session, step).await?,
+            Some(session) => self.decide(session, vec![step]).await?,
             None => self.write(None, vec![step]).await?,
         }
         if let Some(owner) = owner_of(&change)
@@ -130,25 +146,30 @@ impl Dispatcher {
     }
 
     /// Writes a decision, and shows who has pending changes after it.
-    async fn decide(&self, session: SessionId, step: Change) -> Result<(), DispatchError> {
+    async fn decide(&self, session: SessionId, changes: Vec<Change>) -> Result<(), DispatchError> {
         let rows = self.store().pending_changes(session).await?;
-        let agents = contributors(&rows, std::slice::from_ref(&step));
+        let agents = contributors(&rows, &changes);
         let agents = agents.into_iter().map(|agent| agent.map(|name| name.to_string())).collect();
         let frames = vec![Frame::of_session(FrameBody::PendingChanged { agents })];
-        self.shared.log.write(Entry { session: Some(session), changes: vec![step], frames }).await?;
+        self.shared.log.write(Entry { session: Some(session), changes, frames }).await?;
         Ok(())
     }
 
-    async fn refuse_while_running(&self, change: &PendingChange) -> Result<(), DispatchError> {
-        let Some(session) = change.session_id else { return Ok(()) };
-        let running =
-            TaskFilter { session_id: Some(session), state: Some(TaskState::Running), ..TaskFilter::default() };
-        if self.store().tasks(running).await?.is_empty() {
-            return Ok(());
+    /// Refuses to reject what is in the project's checkout: a process that died while it applied the change left it so.
+    async fn refuse_if_applied(&self, change: &PendingChange, project: &Project) -> Result<(), DispatchError> {
+        let repository = self.shared.workspaces.repository(project).await?;
+        let path: RepoPath = change.file_path.parse()?;
+        let found = match tokio::fs::read(repository.root().join(path.as_path())).await {
+            Ok(content) => Some(repository.store_blob(&path, content).await?),
+            Err(_) => None,
+        };
+        let target = change.target.as_ref().map(|target| target.blob.clone());
+        let base = change.base.as_ref().map(|base| base.blob.clone());
+        if found == target && found != base {
+            let text = "the project's checkout holds this change already: apply it, then revert it";
+            return Err(DispatchError::Conflict(text.to_owned()));
         }
-        Err(DispatchError::Conflict(
-            "a turn of the session is running: reject its changes when it has ended".to_owned(),
-        ))
+        Ok(())
     }
 }
 

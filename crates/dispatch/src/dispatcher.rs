@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use boocoder_backend::{AgentBackend, Registry};
 use boocoder_model::{
-    Answer, ContentPart, DecidedBy, Interaction, InteractionId, Message, MessageId, MessageRole, MessageStatus, Seq,
-    SessionId, Task, TaskId, TaskState, TurnOutcome,
+    Answer, ContentPart, DecidedBy, Interaction, InteractionId, InteractionOutcome, Message, MessageId, MessageRole,
+    MessageStatus, Seq, SessionId, Task, TaskId, TaskState, TurnOutcome,
 };
 use boocoder_store::{Change, Store, StoreError};
 use boocoder_wire::{Frame, FrameBody};
 use boocoder_worktree::Git;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::broker::{Broker, Subscription};
 use crate::command::{Accepted, DispatchError, NewMessage, NewTask, TaskOptions};
@@ -62,6 +62,9 @@ pub(crate) struct Shared {
     pub(crate) log: Log,
     pub(crate) broker: Broker,
     pub(crate) workspaces: Workspaces,
+    /// Held while a decision on a pending change is carried out and written: one at a time, so that files and records
+    /// never tell of different ones.
+    pub(crate) deciding: Mutex<()>,
     limits: DispatchLimits,
     requests: mpsc::Sender<Request>,
 }
@@ -75,7 +78,9 @@ impl Dispatcher {
         let broker = Broker::new(Arc::clone(&parts.store));
         // The writer ends by itself once everything that writes has gone.
         let (log, _writer) = Log::start(Arc::clone(&parts.store), broker.clone());
-        let swept = sweep::run(&parts.store, &log).await?;
+        let git = parts.git.clone();
+        let workspaces = Workspaces::new(Arc::clone(&parts.store), log.clone(), git, parts.config.worktrees);
+        let swept = sweep::run(&parts.store, &log, &workspaces).await?;
         if !swept.is_none() {
             tracing::info!(
                 interactions = swept.interactions,
@@ -84,8 +89,6 @@ impl Dispatcher {
                 "settled what an earlier process left"
             );
         }
-        let git = parts.git.clone();
-        let workspaces = Workspaces::new(Arc::clone(&parts.store), log.clone(), git, parts.config.worktrees);
         let registry = Arc::new(parts.registry);
         let (requests, request_inbox) = mpsc::channel(scheduler::REQUESTS);
         let (inputs, input_inbox) = mpsc::channel(limits::COMMAND_QUEUE);
@@ -100,7 +103,8 @@ impl Dispatcher {
         };
         Scheduler::start(Arc::new(lanes), Arc::clone(&registry), request_inbox, input_inbox);
         let limits = parts.config.limits;
-        let shared = Shared { store: parts.store, registry, log, broker, workspaces, limits, requests };
+        let deciding = Mutex::default();
+        let shared = Shared { store: parts.store, registry, log, broker, workspaces, deciding, limits, requests };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -261,20 +265,33 @@ impl Dispatcher {
     /// not asking any more.
     pub async fn answer(&self, id: InteractionId, answer: Answer) -> Result<Interaction, DispatchError> {
         let interaction = self.open_interaction(id).await?;
+        let wanted = InteractionOutcome::from(answer.clone());
         let (reply, answered) = oneshot::channel();
         let request = Request::Answer(Box::new(interaction), answer, reply);
         self.shared.requests.send(request).await.map_err(|_| DispatchError::ShuttingDown)?;
-        let result = answered.await.unwrap_or(Err(DispatchError::ShuttingDown));
-        match result {
+        match answered.await.unwrap_or(Err(DispatchError::ShuttingDown)) {
             Ok(()) => {}
-            // It may have been settled while this answer was on its way: then that is what to say.
-            Err(error @ DispatchError::Conflict(_)) => {
-                self.open_interaction(id).await?;
-                return Err(error);
-            }
+            Err(error @ DispatchError::Conflict(_)) => match self.settlement(id).await? {
+                // This very answer stands, though the turn ended before the agent could act on it.
+                Some(settled) if settled == (wanted, DecidedBy::User) => {}
+                Some((outcome, decided_by)) => return Err(DispatchError::AlreadySettled { outcome, decided_by }),
+                None => return Err(error),
+            },
             Err(error) => return Err(error),
         }
         self.shared.store.interaction(id).await?.ok_or(DispatchError::NotFound("interaction"))
+    }
+
+    /// How an interaction was settled. A settlement may be on its way to the store, and is waited for a moment.
+    async fn settlement(&self, id: InteractionId) -> Result<Option<(InteractionOutcome, DecidedBy)>, DispatchError> {
+        for _ in 0..limits::SETTLEMENT_LOOKS {
+            let asked = self.shared.store.interaction(id).await?.ok_or(DispatchError::NotFound("interaction"))?;
+            if asked.settled.is_some() {
+                return Ok(asked.settled);
+            }
+            tokio::time::sleep(limits::SETTLEMENT_PAUSE).await;
+        }
+        Ok(None)
     }
 
     async fn open_interaction(&self, id: InteractionId) -> Result<Interaction, DispatchError> {
@@ -292,6 +309,20 @@ impl Dispatcher {
     pub async fn subscribe(&self, session: SessionId, after: Seq) -> Result<Subscription, DispatchError> {
         self.shared.store.session(session).await?.ok_or(DispatchError::NotFound("session"))?;
         Ok(self.shared.broker.subscribe(session, after).await?)
+    }
+
+    /// Cancels a running task and waits until it has ended, as long as a shutdown may take.
+    pub(crate) async fn stop_task(&self, id: TaskId) -> Result<(), DispatchError> {
+        let until_ended = async {
+            loop {
+                match self.cancel_task(id).await? {
+                    task if task.state.is_final() => return Ok(()),
+                    _ => tokio::time::sleep(limits::SETTLEMENT_PAUSE).await,
+                }
+            }
+        };
+        let still_runs = || DispatchError::Conflict("a turn of it cannot be stopped".to_owned());
+        tokio::time::timeout(self.shared.limits.shutdown, until_ended).await.map_err(|_| still_runs())?
     }
 
     /// Ends a chat's agents; nothing may run in it.

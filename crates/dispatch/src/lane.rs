@@ -1,6 +1,6 @@
 //! The shell of a lane: one task that owns an agent session, feeds the machine in `lane_core` and does what it says.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -249,7 +249,7 @@ impl Lane {
                     self.answer(id, answer, Some(written));
                 }
                 Action::Answer(id, answer) => self.answer(id, answer, None),
-                Action::Compare(task, turn) => self.compare(task, turn),
+                Action::Compare(task, touched) => self.compare(task, touched),
                 Action::Settle(entry) => {
                     let (queued, written) = Queued::acknowledged(entry);
                     self.outbox.push_back(queued);
@@ -329,10 +329,10 @@ impl Lane {
         });
     }
 
-    fn compare(&mut self, task: Box<Task>, turn: TurnId) {
+    fn compare(&mut self, task: Box<Task>, touched: BTreeSet<String>) {
         let parts = Arc::clone(&self.parts);
         self.steps.push(Box::pin(async move {
-            let compared = match compare(&parts, &task, turn).await {
+            let compared = match compare(&parts, &task, &touched).await {
                 Ok(compared) => compared,
                 Err(error) => Compared { failure: Some(error.to_string()), ..Compared::default() },
             };
@@ -412,9 +412,9 @@ async fn worktree(parts: &LaneParts, task: &Task) -> Result<PathBuf, DispatchErr
     Ok(workspace.path().to_owned())
 }
 
-async fn compare(parts: &LaneParts, task: &Task, turn: TurnId) -> Result<Compared, DispatchError> {
+async fn compare(parts: &LaneParts, task: &Task, touched: &BTreeSet<String>) -> Result<Compared, DispatchError> {
     let project = parts.store.project(task.project_id).await?.ok_or(DispatchError::NotFound("project"))?;
-    parts.workspaces.compare(task, turn, &project).await
+    parts.workspaces.compare(task, touched, &project).await
 }
 
 /// Whether an answer fits its question: looked at before it is committed, for what is committed stands.

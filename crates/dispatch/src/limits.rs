@@ -10,12 +10,6 @@ pub(crate) const LOG_QUEUE: usize = 256;
 /// Entries that go into one commit at most.
 pub(crate) const LOG_GROUP: usize = 256;
 
-/// The longest that frames stay committed but not flushed while more are coming.
-pub(crate) const FLUSH_AFTER: Duration = Duration::from_millis(250);
-
-/// The bytes of frames that may be committed but not flushed.
-pub(crate) const FLUSH_BYTES: usize = 4 * 1024 * 1024;
-
 /// The first and the longest pause between two tries to reach the database.
 pub(crate) const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
 
@@ -33,6 +27,11 @@ pub(crate) const CLIENT_BATCH: ReadBudget = ReadBudget { frames: 256, bytes: 256
 
 /// Commands that may wait for a lane or for the scheduler.
 pub(crate) const COMMAND_QUEUE: usize = 64;
+
+/// How often, and with what pause, a settlement that is on its way to the store is looked for.
+pub(crate) const SETTLEMENT_LOOKS: usize = 20;
+/// The pause between two looks at something that is about to happen.
+pub(crate) const SETTLEMENT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The characters of an answer that a task's summary shows.
 pub(crate) const SUMMARY: usize = 500;

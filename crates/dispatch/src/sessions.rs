@@ -72,17 +72,22 @@ impl Dispatcher {
     pub async fn remove_session(&self, id: SessionId, force: bool) -> Result<(), DispatchError> {
         let session = self.store().session(id).await?.ok_or(DispatchError::NotFound("session"))?;
         let tasks = TaskFilter { session_id: Some(id), ..TaskFilter::default() };
-        self.stop_tasks(tasks, "the session").await?;
-        let risk = self.worktree_risk(id).await?;
-        if !risk.is_none() && !force {
-            return Err(DispatchError::AtRisk(risk));
+        self.refuse_while_running(&tasks, "the session").await?;
+        if !force {
+            let risk = self.worktree_risk(id).await?;
+            if !risk.is_none() {
+                return Err(DispatchError::AtRisk(risk));
+            }
         }
-        for chat in self.store().chats(id).await? {
+        let chats = self.store().chats(id).await?;
+        // From here on no message is taken and none is claimed; what came in between is stopped.
+        self.write(Some(id), vec![Change::RemoveSession { id, at: env::now() }]).await?;
+        self.stop_tasks(&tasks).await?;
+        for chat in chats {
             self.close_chat(chat.id).await;
         }
         let project = self.project(session.project_id).await?;
         self.shared.workspaces.remove(Owner::Session(id), &project).await?;
-        self.write(Some(id), vec![Change::RemoveSession { id, at: env::now() }]).await?;
         self.shared.broker.end(id);
         Ok(())
     }
@@ -105,9 +110,10 @@ impl Dispatcher {
     pub async fn remove_chat(&self, id: ChatId) -> Result<(), DispatchError> {
         let chat = self.store().chat(id).await?.ok_or(DispatchError::NotFound("chat"))?;
         let tasks = TaskFilter { chat_id: Some(id), ..TaskFilter::default() };
-        self.stop_tasks(tasks, "the chat").await?;
-        self.close_chat(id).await;
+        self.refuse_while_running(&tasks, "the chat").await?;
         self.write(Some(chat.session_id), vec![Change::RemoveChat { id, at: env::now() }]).await?;
+        self.stop_tasks(&tasks).await?;
+        self.close_chat(id).await;
         Ok(())
     }
 
@@ -132,14 +138,20 @@ impl Dispatcher {
         self.shared.log.write(Entry { session, changes, frames: Vec::new() }).await
     }
 
-    /// Refuses while one of these tasks runs; cancels those that wait.
-    async fn stop_tasks(&self, tasks: TaskFilter, of: &str) -> Result<(), DispatchError> {
+    pub(crate) async fn refuse_while_running(&self, tasks: &TaskFilter, of: &str) -> Result<(), DispatchError> {
         let running = TaskFilter { state: Some(TaskState::Running), ..tasks.clone() };
-        if !self.store().tasks(running).await?.is_empty() {
-            return Err(DispatchError::Conflict(format!("a turn of {of} is running: cancel it first")));
+        if self.store().tasks(running).await?.is_empty() {
+            return Ok(());
         }
-        for mut task in self.store().tasks(TaskFilter { state: Some(TaskState::Queued), ..tasks }).await? {
-            self.cancel_queued(&mut task).await?;
+        Err(DispatchError::Conflict(format!("a turn of {of} is running: cancel it first")))
+    }
+
+    /// Sees to it that none of these tasks runs or will run.
+    async fn stop_tasks(&self, tasks: &TaskFilter) -> Result<(), DispatchError> {
+        for state in [TaskState::Queued, TaskState::Running] {
+            for task in self.store().tasks(TaskFilter { state: Some(state), ..tasks.clone() }).await? {
+                self.stop_task(task.id).await?;
+            }
         }
         Ok(())
     }

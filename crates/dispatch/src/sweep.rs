@@ -1,10 +1,11 @@
 //! What a starting process settles of what an earlier one left: in order, interactions, turns and tasks, agent sessions.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use boocoder_model::{
-    AgentSessionStatus, DecidedBy, InteractionOutcome, Message, MessageRole, MessageStatus, Seq, Task, TaskState, Turn,
-    TurnOutcome,
+    AgentName, AgentSessionStatus, DecidedBy, InteractionOutcome, Message, MessageRole, MessageStatus, Seq, Task,
+    TaskState, Turn, TurnOutcome,
 };
 use boocoder_store::{Change, InteractionFilter, Store, TaskFilter};
 use boocoder_wire::FrameBody;
@@ -13,8 +14,9 @@ use crate::command::DispatchError;
 use crate::env;
 use crate::lane_core::{settlement, task_updated};
 use crate::log::{Entry, Log};
-use crate::recorder::Subject;
+use crate::recorder::{Subject, touched};
 use crate::replay;
+use crate::workspace::Workspaces;
 
 /// Why a turn that was running then has failed.
 const REASON: &str = "the server stopped in the middle of the turn";
@@ -35,7 +37,7 @@ impl Swept {
 }
 
 /// Settles what was left. Doing it again finds nothing.
-pub(crate) async fn run(store: &Arc<dyn Store>, log: &Log) -> Result<Swept, DispatchError> {
+pub(crate) async fn run(store: &Arc<dyn Store>, log: &Log, workspaces: &Workspaces) -> Result<Swept, DispatchError> {
     let mut swept = Swept::default();
     for asked in store.interactions(InteractionFilter::default()).await? {
         let subject = Subject { chat_id: asked.chat_id, message_id: None, task_id: Some(asked.task_id) };
@@ -46,7 +48,7 @@ pub(crate) async fn run(store: &Arc<dyn Store>, log: &Log) -> Result<Swept, Disp
     }
     let running = TaskFilter { state: Some(TaskState::Running), ..TaskFilter::default() };
     for task in store.tasks(running).await? {
-        settle_task(store, log, task).await?;
+        settle_task(store, log, workspaces, task).await?;
         swept.tasks += 1;
     }
     for mut session in store.live_agent_sessions().await? {
@@ -71,7 +73,12 @@ pub(crate) async fn run(store: &Arc<dyn Store>, log: &Log) -> Result<Swept, Disp
     Ok(swept)
 }
 
-async fn settle_task(store: &Arc<dyn Store>, log: &Log, mut task: Task) -> Result<(), DispatchError> {
+async fn settle_task(
+    store: &Arc<dyn Store>,
+    log: &Log,
+    workspaces: &Workspaces,
+    mut task: Task,
+) -> Result<(), DispatchError> {
     let now = env::now();
     let outcome = TurnOutcome::failed(DecidedBy::Crash, REASON);
     task.state = TaskState::Failed;
@@ -79,6 +86,7 @@ async fn settle_task(store: &Arc<dyn Store>, log: &Log, mut task: Task) -> Resul
     task.output_summary = Some(REASON.to_owned());
     task.outcome = Some(outcome.clone());
     let (mut changes, mut frames) = (Vec::new(), Vec::new());
+    let mut named = BTreeSet::new();
     let turns = store.turns_of_task(task.id).await?;
     for message in store.messages_of_task(task.id).await? {
         let subject =
@@ -102,6 +110,7 @@ async fn settle_task(store: &Arc<dyn Store>, log: &Log, mut task: Task) -> Resul
                         error: said.error.clone(),
                     }),
                 );
+                named.extend(touched(&said));
                 changes.push(Change::PutMessage(Box::new(said)));
             }
             (MessageRole::User, MessageStatus::Queued) => {
@@ -116,9 +125,38 @@ async fn settle_task(store: &Arc<dyn Store>, log: &Log, mut task: Task) -> Resul
         changes.push(Change::PutTurn(ended));
     }
     let subject = Subject { chat_id: task.chat_id, message_id: None, task_id: Some(task.id) };
+    // What it had changed by then is its agent's, not that of whoever works there next.
+    let (more, frame) = compare(store, workspaces, &task, &named).await;
+    changes.extend(more);
+    frames.extend(frame.map(|body| subject.frame(body)));
     frames.push(subject.frame(task_updated(&task)));
     let session = task.session_id;
     changes.push(Change::UpdateTask { task: Box::new(task), from: TaskState::Running });
     log.write(Entry { session, changes, frames }).await?;
     Ok(())
+}
+
+async fn compare(
+    store: &Arc<dyn Store>,
+    workspaces: &Workspaces,
+    task: &Task,
+    touched: &BTreeSet<String>,
+) -> (Vec<Change>, Option<FrameBody>) {
+    let compared = async {
+        let project = store.project(task.project_id).await?.ok_or(DispatchError::NotFound("project"))?;
+        workspaces.compare(task, touched, &project).await
+    };
+    match compared.await {
+        Ok(compared) => {
+            let named = |agents: Vec<Option<AgentName>>| {
+                let agents = agents.into_iter().map(|agent| agent.map(|name| name.to_string())).collect();
+                FrameBody::PendingChanged { agents }
+            };
+            (compared.changes, compared.agents.map(named))
+        }
+        Err(error) => {
+            tracing::warn!(task = %task.id, %error, "what an interrupted turn changed could not be read");
+            (Vec::new(), None)
+        }
+    }
 }

@@ -1,13 +1,14 @@
 //! The worktrees of sessions and of tasks of their own: made once, compared after each turn, never removed at a risk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use boocoder_model::{
-    BlobRef, PendingChange, PendingStatus, Project, SessionId, Task, TaskId, TurnId, Worktree, WorktreeId,
+    BlobRef, PendingChange, PendingStatus, Project, SessionId, Task, TaskId, TaskState, Worktree, WorktreeId,
 };
-use boocoder_store::{Change, Store};
+use boocoder_store::{Change, Store, TaskFilter};
 use boocoder_worktree::{Checkout, CommitId, FileDiff, Git, RepoPath, Repository, Risk, TreeId};
 use tokio::sync::OwnedMutexGuard;
 
@@ -125,6 +126,9 @@ impl Workspaces {
 
     /// What would be lost with the owner's worktree. What was applied to the project's checkout is not.
     pub(crate) async fn risk(&self, owner: Owner, project: &Project) -> Result<Risk, DispatchError> {
+        if self.is_gone(owner).await? {
+            return Ok(Risk::default());
+        }
         let slot = self.existing(owner, project).await?;
         let Some(workspace) = slot.as_ref() else { return Ok(Risk::default()) };
         let risk = workspace.checkout.risk().await?;
@@ -147,24 +151,43 @@ impl Workspaces {
     /// Removes the owner's worktree. Whatever git finds uncommitted or unmerged in it is kept under a private ref first.
     /// Whether it may be removed is the caller's to find out, by [`Workspaces::risk`].
     pub(crate) async fn remove(&self, owner: Owner, project: &Project) -> Result<(), DispatchError> {
-        let mut slot = self.existing(owner, project).await?;
-        if let Some(workspace) = &*slot {
-            if let Some(commit) = workspace.checkout.remove(&owner.name(), true).await? {
-                tracing::info!(owner = owner.name(), %commit, "unmerged work was kept under refs/boocoder/retired");
+        let Some(record) = self.recorded(owner).await? else { return Ok(()) };
+        let is_gone = self.is_gone(owner).await?;
+        let mut slot = match self.existing(owner, project).await {
+            Ok(slot) => slot,
+            // It cannot be read, so nothing of it can be kept, and nothing of it is touched.
+            Err(error) => {
+                tracing::warn!(path = %record.path.display(), %error, "a worktree is forgotten and left as it is");
+                self.slot(owner).lock_owned().await
             }
-            let changes = vec![Change::RemoveWorktree { id: workspace.id, at: env::now() }];
-            self.log.write(Entry { session: None, changes, frames: Vec::new() }).await?;
+        };
+        if is_gone {
             *slot = None;
         }
+        if let Some(workspace) = &*slot
+            && let Some(commit) = workspace.checkout.remove(&owner.name(), true).await?
+        {
+            tracing::info!(owner = owner.name(), %commit, "unmerged work was kept under refs/boocoder/retired");
+        }
+        let changes = vec![Change::RemoveWorktree { id: record.id, at: env::now() }];
+        self.log.write(Entry { session: None, changes, frames: Vec::new() }).await?;
+        *slot = None;
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).remove(&owner);
         Ok(())
     }
 
-    /// Brings the pending changes in line with what the worktree holds after a turn.
+    /// Whether the owner's worktree was recorded and somebody took its directory away: then nothing is left to lose.
+    async fn is_gone(&self, owner: Owner) -> Result<bool, DispatchError> {
+        let Some(record) = self.recorded(owner).await? else { return Ok(false) };
+        Ok(tokio::fs::symlink_metadata(&record.path).await.is_err_and(|error| error.kind() == ErrorKind::NotFound))
+    }
+
+    /// Brings the pending changes in line with what the worktree holds after a turn. While other turns work in the same
+    /// worktree, only the files in `touched` are this one's; the others are left to the turn that ends last.
     pub(crate) async fn compare(
         &self,
         task: &Task,
-        turn: TurnId,
+        touched: &BTreeSet<String>,
         project: &Project,
     ) -> Result<Compared, DispatchError> {
         let owner = Owner::of(task);
@@ -182,9 +205,9 @@ impl Workspaces {
             Some(session) => self.store.pending_changes(session).await?,
             None => self.store.pending_changes_of_task(task.id).await?,
         };
-        let files = diff(workspace, &existing, &snapshot.tree).await?;
+        let mut files = diff(workspace, &existing, &snapshot.tree).await?;
         if !files.is_empty() {
-            keep(workspace, &snapshot.tree, owner, turn).await?;
+            keep(workspace, &snapshot.tree, owner).await?;
         }
         let origin = Origin {
             session_id: task.session_id,
@@ -192,12 +215,31 @@ impl Workspaces {
             worktree_id: Some(workspace.id),
             agent: Some(task.agent.clone()),
         };
-        compared.changes = pending::reconcile(&existing, &files, &origin, env::now(), &mut env::new_id);
+        let alone = self.is_alone(task).await?;
+        let root = workspace.path();
+        let is_own = |path: &str| {
+            alone
+                || touched
+                    .iter()
+                    .any(|named| Path::new(named).strip_prefix(root).unwrap_or(Path::new(named)) == Path::new(path))
+        };
+        files.retain(|file| is_own(file.change.path.as_str()));
+        let own: Vec<_> = existing.iter().filter(|row| is_own(&row.file_path)).cloned().collect();
+        compared.changes = pending::reconcile(&own, &files, &origin, env::now(), &mut env::new_id);
         if !compared.changes.is_empty() {
             compared.agents = Some(pending::contributors(&existing, &compared.changes));
         }
-        workspace.compared = Some(snapshot.tree);
+        workspace.compared = alone.then_some(snapshot.tree);
         Ok(compared)
+    }
+
+    /// Whether no other turn works in the task's worktree.
+    async fn is_alone(&self, task: &Task) -> Result<bool, DispatchError> {
+        let Owner::Session(session) = Owner::of(task) else { return Ok(true) };
+        let running =
+            TaskFilter { session_id: Some(session), state: Some(TaskState::Running), ..TaskFilter::default() };
+        let others = self.store.tasks(running).await?;
+        Ok(others.iter().all(|other| other.id == task.id || other.chat_id.is_none()))
     }
 
     fn slot(&self, owner: Owner) -> Slot {
@@ -288,12 +330,11 @@ fn applied(
 }
 
 /// Keeps a turn's tree, and through its parent those of the turns before, from git's garbage collection.
-async fn keep(workspace: &Workspace, tree: &TreeId, owner: Owner, turn: TurnId) -> Result<(), DispatchError> {
+async fn keep(workspace: &Workspace, tree: &TreeId, owner: Owner) -> Result<(), DispatchError> {
     let repository = workspace.checkout.repository();
     let name = format!("turns/{}", owner.name());
     let parents: Vec<_> = repository.pinned(&name).await?.into_iter().collect();
-    let commit = repository.pin(tree, &parents, &name).await?;
-    tracing::debug!(%turn, %commit, "kept the turn's tree");
+    repository.pin(tree, &parents, &name).await?;
     Ok(())
 }
 

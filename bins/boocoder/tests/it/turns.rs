@@ -173,3 +173,87 @@ async fn a_task_without_a_session_shows_what_it_changed() {
     assert!(place.path().join("t.txt").exists());
     server.stop().await;
 }
+
+#[tokio::test]
+async fn two_chats_of_one_session_keep_their_edits_apart() {
+    let place = Place::new();
+    let server = place.serve().await;
+    let session = server.session(&place).await;
+    let chat = server.post(&format!("/api/sessions/{session}/chats"), json!({})).await;
+    let auto = |content: &str, chat: Option<&serde_json::Value>| {
+        let mut message = json!({"content": content, "agent": "demo", "approval": "auto"});
+        if let Some(chat) = chat {
+            message["chat_id"] = chat["id"].clone();
+        }
+        message
+    };
+    let path = format!("/api/sessions/{session}/messages");
+    let long = server.post(&path, auto("write first.txt a\nsleep 3000\nwrite third.txt a", None)).await;
+    let listed = |rows: &serde_json::Value| rows.as_array().unwrap().len();
+    let worktree = place.data_dir().join("worktrees").join(format!("session-{session}")).join("first.txt");
+    process::wait_until(LIMIT, "the first file is there", || worktree.exists()).unwrap();
+    let short = server.post(&path, auto("write second.txt b", Some(&chat))).await;
+    server.ended(short["task_id"].as_str().unwrap()).await;
+    let pending = server.get(&format!("/api/sessions/{session}/pending")).await;
+    assert_eq!((listed(&pending), &pending[0]["file_path"]), (1, &json!("second.txt")), "only its own: {pending}");
+    server.ended(long["task_id"].as_str().unwrap()).await;
+    let pending = server.get(&format!("/api/sessions/{session}/pending")).await;
+    let of =
+        |task: &serde_json::Value| pending.as_array().unwrap().iter().filter(|row| row["task_id"] == *task).count();
+    assert_eq!((of(&short["task_id"]), of(&long["task_id"])), (1, 2), "{pending}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_that_races_the_removal_of_its_session_is_refused_or_stopped() {
+    let place = Place::new();
+    let server = place.serve().await;
+    for pause in [0, 1, 3, 10, 30] {
+        let session = server.session(&place).await;
+        server.answer(&session, "say warm").await;
+        let remove = async { server.request("DELETE", &format!("/api/sessions/{session}?force=true"), None).await.0 };
+        let message = json!({"content": "say too late", "agent": "demo"});
+        let send = async {
+            tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
+            server.request("POST", &format!("/api/sessions/{session}/messages"), Some(message)).await
+        };
+        let (_, (status, sent)) = tokio::join!(remove, send);
+        if status == 202 {
+            server.ended(sent["task_id"].as_str().unwrap()).await;
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_change_is_applied_or_rejected_and_never_both() {
+    let place = Place::new();
+    let server = place.serve().await;
+    let session = server.session(&place).await;
+    let message = json!({"content": "write contested.txt x", "agent": "demo", "approval": "auto"});
+    let sent = server.post(&format!("/api/sessions/{session}/messages"), message).await;
+    server.ended(sent["task_id"].as_str().unwrap()).await;
+    let pending = server.get(&format!("/api/sessions/{session}/pending")).await;
+    let change = pending[0]["id"].as_str().unwrap();
+    let decide = async |decision: &str| {
+        server.request("POST", &format!("/api/pending/{change}/{decision}"), Some(json!({}))).await.0
+    };
+    let (applied, rejected) = tokio::join!(decide("apply"), decide("reject"));
+    assert!((applied == 200) != (rejected == 200), "apply {applied}, reject {rejected}");
+    assert_eq!(place.path().join("contested.txt").exists(), applied == 200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_whose_worktree_was_taken_away_can_be_removed() {
+    let place = Place::new();
+    let server = place.serve().await;
+    let session = server.session(&place).await;
+    server.answer(&session, "say here").await;
+    let worktree = place.data_dir().join("worktrees").join(format!("session-{session}"));
+    std::fs::remove_dir_all(worktree).unwrap();
+    let risk = server.get(&format!("/api/sessions/{session}/worktree-risk")).await;
+    assert_eq!(risk["uncommitted"], 0);
+    assert_eq!(server.request("DELETE", &format!("/api/sessions/{session}"), None).await.0, 204);
+    server.stop().await;
+}

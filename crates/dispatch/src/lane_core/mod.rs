@@ -5,7 +5,7 @@ mod events;
 mod tests;
 mod turn;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use boocoder_backend::{BackendError, Prompt, SessionEvent, SessionInfo};
 use boocoder_model::{
@@ -89,8 +89,8 @@ pub(crate) enum Action {
     WriteThenAnswer(Entry, InteractionId, Answer),
     /// Hand the agent this answer: its question was never shown, or is settled already.
     Answer(InteractionId, Answer),
-    /// Compare the worktree with its baseline.
-    Compare(Box<Task>, TurnId),
+    /// Compare the worktree with its baseline. The paths are those that the turn's tool calls named.
+    Compare(Box<Task>, BTreeSet<String>),
     /// Write the end of the turn, and report when it is committed.
     Settle(Entry),
     /// Close the agent session, if one is open.

@@ -432,6 +432,8 @@ fn a_failed_comparison_does_not_change_how_the_turn_went_and_is_told() {
     let compared = Compared { failure: Some("git is gone".into()), ..Compared::default() };
     let actions = bench.tell(Input::Compared(Box::new(compared)));
     assert_eq!(settled_task(&actions).state, TaskState::Completed);
+    let outcome = settled_task(&actions).outcome.as_ref().unwrap();
+    assert!(outcome.reason.starts_with("end_turn; ") && outcome.reason.contains("git is gone"), "{}", outcome.reason);
     assert!(matches!(bodies(&actions)[0], FrameBody::Notice { message } if message.contains("git is gone")));
 }
 

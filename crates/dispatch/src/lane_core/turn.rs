@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use super::{Action, Compared, Current, LaneCore, Live, Phase, Prepared, TurnStart, after, settlement, task_updated};
 use crate::limits;
-use crate::recorder::Recorder;
+use crate::recorder::{Recorder, touched};
 
 impl LaneCore {
     pub(super) fn run(&mut self, mut task: Box<Task>, start: TurnStart, now: Timestamp) -> Vec<Action> {
@@ -229,15 +229,21 @@ impl LaneCore {
         if !changes.is_empty() {
             actions.push(Action::Write(self.entry(changes, frames)));
         }
-        actions.push(Action::Compare(current.task.clone(), current.turn.id));
+        actions.push(Action::Compare(current.task.clone(), touched(&current.recorder.message())));
         self.phase = Phase::Settling(current, outcome);
         actions
     }
 
     pub(super) fn compared(&mut self, compared: Compared, now: Timestamp) -> Vec<Action> {
         let Phase::Settling(current, outcome) = &self.phase else { return Vec::new() };
-        let outcome = outcome.clone();
+        let mut outcome = outcome.clone();
         let subject = current.recorder.subject();
+        let mut frames = Vec::new();
+        if let Some(failure) = compared.failure {
+            let message = format!("what the turn changed could not be read: {failure}");
+            outcome.reason = format!("{}; {message}", outcome.reason);
+            frames.push(subject.frame(FrameBody::Notice { message }));
+        }
         let mut task = current.task.clone();
         let mut turn = current.turn.clone();
         let mut message = current.recorder.message();
@@ -259,11 +265,6 @@ impl LaneCore {
         task.cost_tokens = Some(used.input + used.output).filter(|tokens| *tokens > 0);
         task.ended_at = Some(now);
 
-        let mut frames = Vec::new();
-        if let Some(reason) = compared.failure {
-            let message = format!("what the turn changed could not be read: {reason}");
-            frames.push(subject.frame(FrameBody::Notice { message }));
-        }
         frames.push(
             subject
                 .frame(FrameBody::MessageComplete { status: message.status.to_string(), error: message.error.clone() }),

@@ -4,9 +4,9 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use boocoder_model::{Seq, SessionId};
 use boocoder_store::{Change, Store, StoreError, StoredFrame, WriteBatch};
@@ -48,11 +48,11 @@ impl Log {
     pub(crate) fn start(store: Arc<dyn Store>, broker: Broker) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, inbox) = mpsc::channel(limits::LOG_QUEUE);
         let heads = Heads::default();
-        let writer = Writer { store, broker, heads: Arc::clone(&heads), unflushed: Unflushed::new() };
+        let writer = Writer { store, broker, heads: Arc::clone(&heads) };
         (Self { queue, heads }, tokio::spawn(writer.run(inbox)))
     }
 
-    /// Writes an entry and waits until it is committed; durably, if it holds a change.
+    /// Writes an entry and waits until it is on disk.
     pub(crate) async fn write(&self, entry: Entry) -> Result<(), StoreError> {
         let (queued, done) = Queued::acknowledged(entry);
         if self.queue.send(queued).await.is_err() {
@@ -90,52 +90,14 @@ pub(crate) fn gone() -> StoreError {
     StoreError::Unreachable("the log's writer has ended".into())
 }
 
-/// Frames that were committed but may not be on disk yet: kept, in case the database dies before they are.
-struct Unflushed {
-    frames: VecDeque<StoredFrame>,
-    bytes: usize,
-    since: Instant,
-}
-
-impl Unflushed {
-    fn new() -> Self {
-        Self { frames: VecDeque::new(), bytes: 0, since: monotonic() }
-    }
-
-    fn flush_is_due(&self) -> bool {
-        self.bytes >= limits::FLUSH_BYTES || (!self.frames.is_empty() && self.since.elapsed() >= limits::FLUSH_AFTER)
-    }
-
-    fn add(&mut self, frames: &[StoredFrame], durable: bool) {
-        if durable {
-            *self = Self::new();
-            return;
-        }
-        if self.frames.is_empty() {
-            self.since = monotonic();
-        }
-        self.bytes += frames.iter().map(|frame| frame.body.len()).sum::<usize>();
-        self.frames.extend(frames.iter().cloned());
-    }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the writer is a shell, and only measures how long frames stay unflushed"
-)]
-fn monotonic() -> Instant {
-    Instant::now()
-}
-
 struct Writer {
     store: Arc<dyn Store>,
     broker: Broker,
     heads: Heads,
-    unflushed: Unflushed,
 }
 
 impl Writer {
-    async fn run(mut self, mut inbox: mpsc::Receiver<Queued>) {
+    async fn run(self, mut inbox: mpsc::Receiver<Queued>) {
         let mut group = Vec::with_capacity(limits::LOG_GROUP);
         while inbox.recv_many(&mut group, limits::LOG_GROUP).await > 0 {
             let (entries, dones): (Vec<_>, Vec<_>) = group.drain(..).map(|queued| (queued.entry, queued.done)).unzip();
@@ -156,33 +118,24 @@ impl Writer {
     }
 
     /// Commits entries as one transaction and shows their frames. An unreachable database is waited for.
-    async fn commit(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+    async fn commit(&self, entries: &[Entry]) -> Result<(), StoreError> {
         let frames = self.number(entries).await?;
         let changes: Vec<_> = entries.iter().flat_map(|entry| entry.changes.iter().cloned()).collect();
-        let durable = !changes.is_empty() || self.unflushed.flush_is_due();
-        let mut lost = Vec::new();
         let mut pause = limits::RETRY_PAUSE.0;
         loop {
-            let all = [lost.as_slice(), frames.as_slice()].concat();
-            match self.store.commit(WriteBatch { changes: changes.clone(), frames: all, durable }).await {
+            let batch = WriteBatch { changes: changes.clone(), frames: frames.clone(), durable: true };
+            match self.store.commit(batch).await {
                 Ok(()) => break,
                 Err(error) if error.is_transient() => {
                     tracing::warn!(%error, "the database cannot be reached; trying again");
                     wait(&mut pause).await;
-                    match self.look(&frames).await? {
-                        Found::Everything => break,
-                        Found::Missing(missing) => lost = missing,
+                    if self.is_committed(&frames).await? {
+                        break;
                     }
                 }
-                // Numbers that do not follow on may mean that the database lost what it had not flushed.
-                Err(error) if lost.is_empty() && !self.unflushed.frames.is_empty() => match self.look(&frames).await? {
-                    Found::Missing(missing) if !missing.is_empty() => lost = missing,
-                    Found::Missing(_) | Found::Everything => return Err(error),
-                },
                 Err(error) => return Err(error),
             }
         }
-        self.unflushed.add(&frames, durable);
         self.show(&frames);
         Ok(())
     }
@@ -234,32 +187,13 @@ impl Writer {
         }
     }
 
-    /// After a failure: whether this very group turns out to be committed, and what earlier frames the database lost.
-    async fn look(&self, frames: &[StoredFrame]) -> Result<Found, StoreError> {
-        let mut stored = BTreeMap::new();
-        for frame in self.unflushed.frames.iter().chain(frames) {
-            if let std::collections::btree_map::Entry::Vacant(unknown) = stored.entry(frame.session_id) {
-                unknown.insert(self.stored_seq(frame.session_id).await?);
-            }
+    /// After a failure that left it open: whether this very group was committed after all.
+    async fn is_committed(&self, frames: &[StoredFrame]) -> Result<bool, StoreError> {
+        match frames.last() {
+            Some(last) => Ok(self.stored_seq(last.session_id).await? >= last.seq),
+            None => Ok(false),
         }
-        let missing = |frame: &&StoredFrame| stored.get(&frame.session_id).is_none_or(|last| frame.seq > *last);
-        if !frames.is_empty() && !frames.iter().any(|frame| missing(&frame)) {
-            return Ok(Found::Everything);
-        }
-        let lost: Vec<_> = self.unflushed.frames.iter().filter(missing).cloned().collect();
-        if !lost.is_empty() {
-            tracing::warn!(frames = lost.len(), "the database lost frames that it had not flushed; writing them again");
-        }
-        Ok(Found::Missing(lost))
     }
-}
-
-/// What a look at the database after a failure found.
-enum Found {
-    /// The group had been committed after all.
-    Everything,
-    /// The group has to be committed again, and these earlier frames before it.
-    Missing(Vec<StoredFrame>),
 }
 
 async fn wait(pause: &mut Duration) {

@@ -27,44 +27,13 @@ enum Fault {
     Before,
     /// The connection dies after it was written, so that nobody knows.
     After,
-    /// The database dies and forgets what was not flushed, this commit included.
-    Forget,
 }
 
-/// A store in memory that keeps what was not committed durably apart, and can lose it.
+/// A store in memory whose commits fail as they are told to.
 struct Faulty {
-    durable: MemStore,
-    unflushed: Mutex<Vec<StoredFrame>>,
+    inner: MemStore,
     faults: Vec<Fault>,
     commits: AtomicUsize,
-}
-
-impl Faulty {
-    fn new(faults: Vec<Fault>) -> Self {
-        Self { durable: MemStore::new(), unflushed: Mutex::default(), faults, commits: AtomicUsize::new(0) }
-    }
-
-    async fn write(&self, mut batch: WriteBatch) -> Result<(), StoreError> {
-        if !batch.durable {
-            let expected = self.seq_now(&batch).await?;
-            let first = batch.frames.first().map(|frame| frame.seq);
-            if first.is_some_and(|first| first != expected.next()) {
-                return Err(StoreError::Conflict { what: "frame number", detail: "it does not follow on".into() });
-            }
-            self.unflushed.lock().unwrap().append(&mut batch.frames);
-            return Ok(());
-        }
-        let flushed = std::mem::take(&mut *self.unflushed.lock().unwrap());
-        self.durable.commit(WriteBatch { frames: flushed, ..WriteBatch::default() }).await?;
-        self.durable.commit(batch).await
-    }
-
-    async fn seq_now(&self, batch: &WriteBatch) -> Result<Seq, StoreError> {
-        match batch.frames.first() {
-            Some(frame) => self.last_seq(frame.session_id).await,
-            None => Ok(Seq::ZERO),
-        }
-    }
 }
 
 fn unreachable() -> StoreError {
@@ -76,52 +45,25 @@ macro_rules! delegate {
         #[async_trait]
         impl Store for Faulty {
             async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
+                assert!(batch.durable, "what is shown must be on disk");
                 let turn = self.commits.fetch_add(1, Ordering::Relaxed);
                 match self.faults.get(turn).copied().unwrap_or(Fault::None) {
-                    Fault::None => self.write(batch).await,
+                    Fault::None => self.inner.commit(batch).await,
                     Fault::Before => Err(unreachable()),
-                    Fault::After => self.write(batch).await.and(Err(unreachable())),
-                    Fault::Forget => {
-                        self.unflushed.lock().unwrap().clear();
-                        Err(unreachable())
-                    }
+                    Fault::After => self.inner.commit(batch).await.and(Err(unreachable())),
                 }
-            }
-
-            async fn last_seq(&self, session: SessionId) -> Result<Seq, StoreError> {
-                let last = self.unflushed.lock().unwrap().last().map(|frame| frame.seq);
-                match last {
-                    Some(seq) => Ok(seq),
-                    None => self.durable.last_seq(session).await,
-                }
-            }
-
-            async fn frames_after(
-                &self,
-                session: SessionId,
-                after: Seq,
-                budget: ReadBudget,
-            ) -> Result<Vec<StoredFrame>, StoreError> {
-                let mut frames = self.durable.frames_after(session, after, budget).await?;
-                let unflushed = self.unflushed.lock().unwrap();
-                if frames.len() < budget.frames && frames.last().is_none_or(|f| f.seq < Seq(u64::MAX)) {
-                    let last = frames.last().map_or(after, |frame| frame.seq);
-                    frames.extend(unflushed.iter().filter(|frame| frame.seq > last).cloned());
-                    frames.truncate(budget.frames);
-                }
-                Ok(frames)
             }
 
             async fn agent_session(&self, c: ChatId, a: &AgentName) -> Result<Option<AgentSession>, StoreError> {
-                self.durable.agent_session(c, a).await
+                self.inner.agent_session(c, a).await
             }
 
             fn wakeups(&self) -> watch::Receiver<u64> {
-                self.durable.wakeups()
+                self.inner.wakeups()
             }
 
             $(async fn $name(&self, $($arg: $ty),*) -> Result<$ret, StoreError> {
-                self.durable.$name($($arg),*).await
+                self.inner.$name($($arg),*).await
             })+
         }
     };
@@ -129,6 +71,8 @@ macro_rules! delegate {
 
 delegate! {
     ping() -> ();
+    last_seq(session: SessionId) -> Seq;
+    frames_after(session: SessionId, after: Seq, budget: ReadBudget) -> Vec<StoredFrame>;
     claim_task(now: Timestamp) -> Option<Task>;
     project(id: ProjectId) -> Option<Project>;
     project_at(path: &Path) -> Option<Project>;
@@ -165,8 +109,8 @@ fn entry(text: &str) -> Entry {
     Entry { session: Some(SESSION), changes: Vec::new(), frames: vec![said(text)] }
 }
 
-/// An entry whose change makes its batch durable.
-fn durable(text: &str) -> Entry {
+/// An entry with a change.
+fn changing(text: &str) -> Entry {
     Entry { changes: vec![project(text)], ..entry(text) }
 }
 
@@ -184,7 +128,7 @@ fn hash(text: &str) -> u128 {
 }
 
 async fn start(faults: Vec<Fault>) -> (Arc<Faulty>, Log, Broker) {
-    let store = Arc::new(Faulty::new(faults));
+    let store = Arc::new(Faulty { inner: MemStore::new(), faults, commits: AtomicUsize::new(0) });
     let session = Session {
         id: SESSION,
         project_id: ProjectId::from_uuid(Uuid::from_u128(hash("home"))),
@@ -192,7 +136,7 @@ async fn start(faults: Vec<Fault>) -> (Arc<Faulty>, Log, Broker) {
         created_at: Timestamp::UNIX_EPOCH,
     };
     let changes = vec![project("home"), Change::AddSession(session)];
-    store.durable.commit(WriteBatch { changes, ..WriteBatch::default() }).await.unwrap();
+    store.inner.commit(WriteBatch { changes, ..WriteBatch::default() }).await.unwrap();
     let shared: Arc<dyn Store> = Arc::clone(&store) as _;
     let broker = Broker::new(Arc::clone(&shared));
     let (log, _writer) = Log::start(shared, broker.clone());
@@ -220,15 +164,15 @@ proptest! {
     fn nothing_is_lost_doubled_or_renumbered(
         writes in prop::collection::vec(any::<bool>(), 1..40),
         faults in prop::collection::vec(
-            prop_oneof![Just(Fault::None), Just(Fault::Before), Just(Fault::After), Just(Fault::Forget)], 0..40),
+            prop_oneof![Just(Fault::None), Just(Fault::Before), Just(Fault::After)], 0..40),
         waits in prop::collection::vec(any::<bool>(), 40),
     ) {
         run(async {
             let (store, log, broker) = start(faults).await;
             let mut shown = broker.subscribe(SESSION, Seq::ZERO).await.unwrap();
             let texts: Vec<_> = (0..writes.len()).map(|n| format!("t{n}")).collect();
-            for ((text, is_durable), wait) in texts.iter().zip(&writes).zip(&waits) {
-                let entry = if *is_durable { durable(text) } else { entry(text) };
+            for ((text, has_change), wait) in texts.iter().zip(&writes).zip(&waits) {
+                let entry = if *has_change { changing(text) } else { entry(text) };
                 if *wait {
                     log.write(entry).await.unwrap();
                 } else {
@@ -296,8 +240,8 @@ proptest! {
 fn an_entry_that_does_not_fit_is_refused_alone() {
     run(async {
         let (store, log, _) = start(Vec::new()).await;
-        log.write(durable("one")).await.unwrap();
-        let again = Entry { frames: vec![said("refused")], ..durable("one") };
+        log.write(changing("one")).await.unwrap();
+        let again = Entry { frames: vec![said("refused")], ..changing("one") };
         let (good, bad, more) = tokio::join!(log.write(entry("two")), log.write(again), log.write(entry("three")));
         assert!(matches!(bad, Err(StoreError::Conflict { .. })), "{bad:?}");
         good.unwrap();
