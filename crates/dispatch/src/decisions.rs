@@ -59,7 +59,7 @@ impl Dispatcher {
             let repository = self.shared.workspaces.repository(&project).await?;
             repository.apply(&[(&change).try_into()?]).await?;
         }
-        self.decided(change, &project, PendingStatus::Pending, PendingStatus::Applied).await
+        self.decided(change, PendingStatus::Pending, PendingStatus::Applied).await
     }
 
     /// Takes a pending change out of the worktree. Doing it again is harmless.
@@ -80,7 +80,7 @@ impl Dispatcher {
                 workspace.checkout().reject(&[(&change).try_into()?]).await?;
             }
         }
-        self.decided(change, &project, PendingStatus::Pending, PendingStatus::Rejected).await
+        self.decided(change, PendingStatus::Pending, PendingStatus::Rejected).await
     }
 
     /// Takes an applied change back out of the project's checkout. Doing it again is harmless.
@@ -95,7 +95,7 @@ impl Dispatcher {
             let repository = self.shared.workspaces.repository(&project).await?;
             repository.revert(&[(&change).try_into()?]).await?;
         }
-        self.decided(change, &project, PendingStatus::Applied, PendingStatus::Reverted).await
+        self.decided(change, PendingStatus::Applied, PendingStatus::Reverted).await
     }
 
     async fn decidable(
@@ -121,7 +121,6 @@ impl Dispatcher {
     async fn decided(
         &self,
         mut change: PendingChange,
-        project: &Project,
         from: PendingStatus,
         to: PendingStatus,
     ) -> Result<PendingChange, DispatchError> {
@@ -133,10 +132,8 @@ impl Dispatcher {
             Some(session) => self.decide(session, vec![step]).await?,
             None => self.write(None, vec![step]).await?,
         }
-        if let Some(owner) = owner_of(&change)
-            && let Some(workspace) = self.shared.workspaces.existing(owner, project).await?.as_mut()
-        {
-            workspace.decided();
+        if let Some(owner) = owner_of(&change) {
+            self.shared.workspaces.decided(owner).await;
         }
         change.status = to;
         for hunk in change.hunks.iter_mut().filter(|hunk| hunk.status == from) {

@@ -58,11 +58,6 @@ impl Workspace {
     pub(crate) const fn checkout(&self) -> &Checkout {
         &self.checkout
     }
-
-    /// Forgets what was compared: a decision changed what the pending changes start from.
-    pub(crate) fn decided(&mut self) {
-        self.compared = None;
-    }
 }
 
 type Slot = Arc<tokio::sync::Mutex<Option<Workspace>>>;
@@ -240,6 +235,13 @@ impl Workspaces {
             TaskFilter { session_id: Some(session), state: Some(TaskState::Running), ..TaskFilter::default() };
         let others = self.store.tasks(running).await?;
         Ok(others.iter().all(|other| other.id == task.id || other.chat_id.is_none()))
+    }
+
+    /// Forgets what was compared, for a decision changed what the pending changes start from.
+    pub(crate) async fn decided(&self, owner: Owner) {
+        if let Some(workspace) = self.slot(owner).lock().await.as_mut() {
+            workspace.compared = None;
+        }
     }
 
     fn slot(&self, owner: Owner) -> Slot {
