@@ -12,10 +12,12 @@ pub(crate) fn run() -> Result<()> {
     tools::ensure("node", "nodejs")?;
     tools::ensure("npm", "npm")?;
     tools::cargo(&["run", "--quiet", "--package", "boocoder-testkit", "--example", "fetch-agents"])?;
+    // Some tests start an example as a process of its own.
+    tools::cargo(&["build", "--workspace", "--examples"])?;
     tools::cargo(&["test", "--workspace", "--doc"])?;
     if tools::found("cargo", &["nextest", "--version"]) {
         tools::cargo(&["nextest", "run", "--workspace", "--no-fail-fast"])
     } else {
-        tools::cargo(&["test", "--workspace", "--lib", "--bins", "--tests", "--examples", "--no-fail-fast"])
+        tools::cargo(&["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"])
     }
 }

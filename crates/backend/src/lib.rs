@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | [`AcpBackend`] | warm agents that speak the Agent Client Protocol: one process for all turns of a session |
 //! | [`OneshotBackend`] | a wrapper that closes a session after its single turn |
+//! | [`end_leftovers`] | ends what a program that was killed has left of its agents |
 //! | [`registry`] | which agents there are, where their programs lie, which version they have |
 //! | [`environment_for`] | what an agent gets to see of our environment |
 //! | [`limits`] | every limit by its name |
@@ -17,6 +18,8 @@
 //!   everything of the turn comes before that.
 //! * A slow consumer slows the agent; it never fills the memory.
 //! * When [`AgentSession::close`] returns, no process of the agent is left, whatever it started and wherever that went.
+//! * If this program is killed, the next one ends what is left by [`end_leftovers`]: all that still has the environment
+//!   that it was given, and what that has started. Only Linux shows the environment of a process.
 //! * An agent's requests for files and terminals end at the worktree. Its own commands do not: who runs an agent runs
 //!   its shell.
 //!
@@ -67,5 +70,6 @@ pub use environment::{Environment, environment_for};
 pub use error::BackendError;
 pub use limits::Limits;
 pub use oneshot::OneshotBackend;
+pub use process::end_leftovers;
 pub use registry::{AgentOverride, Registry, builtins, locate, probe_version};
 pub use spec::{AgentSpec, McpServer, Protocol};

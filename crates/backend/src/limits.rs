@@ -16,6 +16,9 @@ pub(crate) const SWEEP_ROUNDS: usize = 50;
 /// See [`SWEEP_ROUNDS`].
 pub(crate) const SWEEP_PAUSE: Duration = Duration::from_millis(10);
 
+/// The pause between two looks at what an earlier program left running; after SIGKILL there are [`SWEEP_ROUNDS`] looks.
+pub(crate) const LEFTOVERS_PAUSE: Duration = Duration::from_millis(50);
+
 /// How long a dead agent's output may stay silent and open before it counts as read to its end.
 pub(crate) const OUTPUT_SETTLE: Duration = Duration::from_secs(1);
 

@@ -3,9 +3,11 @@
 //! Each process leads a group of its own and carries a mark in its environment, so that whatever it leaves behind is
 //! found again, even what left the group or lost its parent. One supervisor task owns the child: it alone waits for it,
 //! signals it and reaps it. Nothing is signalled by group id once the leader has been reaped, since the number may be
-//! somebody else's by then.
+//! somebody else's by then. A second mark names the owner, and is for the next program to go by if this one is killed.
 
 mod kin;
+mod leftovers;
+mod table;
 mod tail;
 
 use std::fmt;
@@ -22,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::kin::Kin;
+pub use self::leftovers::end_leftovers;
 pub(crate) use self::tail::Tail;
 use crate::limits::{STDERR_SETTLE, SWEEP_PAUSE, SWEEP_ROUNDS};
 
@@ -88,10 +91,19 @@ pub(crate) struct Pipes {
 }
 
 impl Process {
-    /// Starts `command` in a group of its own. Standard error is kept if the command pipes it.
-    pub(crate) fn spawn(mut command: Command, rest: Rest, step: Duration) -> io::Result<(Self, Pipes)> {
+    /// Starts `command` in a group of its own, for an owner if there is one. Standard error is kept if the command pipes
+    /// it.
+    pub(crate) fn spawn(
+        mut command: Command,
+        owner: Option<&str>,
+        rest: Rest,
+        step: Duration,
+    ) -> io::Result<(Self, Pipes)> {
         let children = signal(SignalKind::child())?;
         let mark = kin::mark();
+        if let Some(owner) = owner {
+            command.env(leftovers::OWNER, owner);
+        }
         let mut child = command.env(kin::MARK, &mark).process_group(0).kill_on_drop(true).spawn()?;
         let pid = child
             .id()

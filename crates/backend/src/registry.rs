@@ -188,7 +188,7 @@ pub async fn probe_version(agent: &AgentSpec, ours: &Environment, limit: Duratio
     let mut command = process::command(&program, &args, &environment, Path::new("/"));
     command.stdin(Stdio::null());
     let spawn_error = |source| BackendError::Spawn { command: agent.command.clone(), source };
-    let (running, pipes) = Process::spawn(command, Rest::Dies, agent.limits.kill).map_err(spawn_error)?;
+    let (running, pipes) = Process::spawn(command, None, Rest::Dies, agent.limits.kill).map_err(spawn_error)?;
     let mut output = Vec::new();
     let read = async {
         match pipes.stdout {

@@ -46,12 +46,22 @@ use crate::{AgentBackend, BackendError, Environment, OpenSpec, Opened, Protocol,
 #[derive(Clone, Debug)]
 pub struct AcpBackend {
     ours: Environment,
+    owner: Option<String>,
 }
 
 impl AcpBackend {
     /// A backend whose agents see what is allowed of the environment `ours`; see [`environment_for`].
     pub fn new(ours: Environment) -> Self {
-        Self { ours }
+        Self { ours, owner: None }
+    }
+
+    /// Marks everything that its agents start as `owner`'s, so that [`end_leftovers`](crate::end_leftovers) finds it
+    /// should this program be killed. The owner is a name without NUL that outlives the program and that no two
+    /// programs have at a time.
+    #[must_use]
+    pub fn owned_by(mut self, owner: impl Into<String>) -> Self {
+        self.owner = Some(owner.into());
+        self
     }
 }
 
@@ -66,9 +76,10 @@ impl AgentBackend for AcpBackend {
         let program = locate(agent, environment.get(OsStr::new("PATH")).map(|path| path.as_os_str()))?;
         let spawn_error = |source| BackendError::Spawn { command: agent.command.clone(), source };
         let files = ClientFs::open(&spec.cwd, agent.limits.file).map_err(spawn_error)?;
-        let terminals = Terminals::new(spec.cwd.clone(), environment.clone(), agent.limits.clone());
+        let terminals = Terminals::new(spec.cwd.clone(), environment.clone(), self.owner.clone(), agent.limits.clone());
         let command = process::command(&program, &agent.args, &environment, &spec.cwd);
-        let (process, pipes) = Process::spawn(command, Rest::Dies, agent.limits.kill).map_err(spawn_error)?;
+        let owner = self.owner.as_deref();
+        let (process, pipes) = Process::spawn(command, owner, Rest::Dies, agent.limits.kill).map_err(spawn_error)?;
         let (Some(stdin), Some(stdout)) = (pipes.stdin, pipes.stdout) else {
             return Err(spawn_error(std::io::Error::other("its pipes are missing")));
         };

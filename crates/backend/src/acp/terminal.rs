@@ -24,6 +24,7 @@ use crate::{Environment, Limits};
 pub(super) struct Terminals {
     worktree: PathBuf,
     environment: Environment,
+    owner: Option<String>,
     limits: Limits,
     made: u64,
     open: BTreeMap<String, Terminal>,
@@ -43,9 +44,9 @@ struct Terminal {
 }
 
 impl Terminals {
-    /// None yet. They see what the agent sees of our environment.
-    pub(super) fn new(worktree: PathBuf, environment: Environment, limits: Limits) -> Self {
-        Self { worktree, environment, limits, made: 0, open: BTreeMap::new(), leaving: Vec::new() }
+    /// None yet. They see what the agent sees of our environment, and belong to the agent's owner.
+    pub(super) fn new(worktree: PathBuf, environment: Environment, owner: Option<String>, limits: Limits) -> Self {
+        Self { worktree, environment, owner, limits, made: 0, open: BTreeMap::new(), leaving: Vec::new() }
     }
 
     /// Whether a command of this turn runs.
@@ -158,7 +159,7 @@ impl Terminals {
         let reader = pipe::Receiver::from_owned_fd(reader.into())?;
         let mut command = process::command(&program, &args, environment, cwd);
         command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
-        let (process, _) = Process::spawn(command, Rest::Lives, self.limits.kill)?;
+        let (process, _) = Process::spawn(command, self.owner.as_deref(), Rest::Lives, self.limits.kill)?;
         let output = Arc::new(Mutex::new(Output { kept: Vec::new(), limit, truncated: false }));
         let (ended_tx, ended) = watch::channel(None);
         let reading = read(reader, Arc::clone(&output), process.exits(), ended_tx);

@@ -181,7 +181,7 @@ async fn an_agent_that_exits_between_turns_says_so() {
 }
 
 /// An agent in shell that ignores SIGTERM and the end of its input, with a child in a session of its own that does too.
-const STUBBORN: &str = r#"
+pub(crate) const STUBBORN: &str = r#"
 trap '' TERM
 answer() { read -r line; id=$(printf '%s' "$line" | sed 's/.*"id":\("[^"]*"\|[0-9]*\).*/\1/'); printf '{"jsonrpc":"2.0","id":%s,"result":%s}\n' "$id" "$1"; }
 answer '{"protocolVersion":1}'

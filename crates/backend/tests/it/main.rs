@@ -6,6 +6,7 @@ mod cancel;
 mod client;
 mod demo;
 mod faults;
+mod leftovers;
 mod load;
 mod opening;
 mod real;

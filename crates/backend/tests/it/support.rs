@@ -27,8 +27,13 @@ pub(crate) fn ours() -> Environment {
 
 /// The program of `examples/test_agent.rs`, which cargo builds along with the tests.
 pub(crate) fn test_agent() -> PathBuf {
+    beside_tests("test_agent")
+}
+
+/// A program of this crate's examples.
+pub(crate) fn beside_tests(name: &str) -> PathBuf {
     let this = std::env::current_exe().expect("this program");
-    let built = this.parent().and_then(Path::parent).expect("a target directory").join("examples/test_agent");
+    let built = this.parent().and_then(Path::parent).expect("a target directory").join("examples").join(name);
     assert!(
         built.is_file(),
         "{} is missing: build it with `cargo build -p boocoder-backend --examples`",
