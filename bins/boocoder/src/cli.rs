@@ -8,6 +8,7 @@ mod conversation;
 mod demo_agent;
 mod doctor;
 mod git;
+mod preview;
 mod run;
 mod screen;
 mod serve;
@@ -127,6 +128,7 @@ impl Cli {
     /// Runs the command to its end.
     pub async fn run(self, surroundings: Surroundings) -> ExitCode {
         let Self { common, command } = self;
+        let configured = common.config.is_some() || common.database_url.is_some();
         let load = |listen| {
             let Common { data_dir, config, database_url, log_format: _ } = common;
             Config::load(Flags { config, listen, data_dir, database_url }, surroundings)
@@ -134,7 +136,7 @@ impl Cli {
         let done = async {
             match command {
                 Command::Serve(Serve { listen }) => serve::serve(load(listen)?).await,
-                Command::Run(run) => run.run(load(None)?).await,
+                Command::Run(run) => run.run(load(None)?, configured).await,
                 Command::Agents(agents) => agents.run(&load(None)?).await,
                 Command::Doctor => doctor::run(load(None)).await,
                 Command::DemoAgent(agent) => agent.run().await,
@@ -177,6 +179,7 @@ mod tests {
             &["boocoder", "run"],
             &["boocoder", "run", "--chat", "0193a2b4-0000-7000-8000-000000000000", "hi"],
             &["boocoder", "run", "--session", "7", "hi"],
+            &["boocoder", "run", "--session", "0193a2b4-0000-7000-8000-000000000000", "--project", "/p", "hi"],
             &["boocoder", "run", "--approve", "always", "hi"],
         ] {
             assert!(Cli::try_parse_from(line).is_err(), "{line:?}");

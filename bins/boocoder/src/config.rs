@@ -90,6 +90,15 @@ impl Config {
         })
     }
 
+    /// The file that was read, or where one was looked for, in words.
+    pub(crate) fn source(&self) -> String {
+        match (&self.file, self.surroundings.config_file()) {
+            (Some(file), _) => file.display().to_string(),
+            (None, Some(place)) => format!("none at {}; everything as usual", place.display()),
+            (None, None) => "none, and no home directory to look for one in; everything as usual".to_owned(),
+        }
+    }
+
     /// Every agent: the built-in ones and the configured ones. `own_program` is this very program, which hosts the demo
     /// agent; that one keeps its sessions in the data directory.
     pub fn registry(&self, own_program: &Path) -> Registry {

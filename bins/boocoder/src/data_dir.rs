@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -35,7 +35,7 @@ fn owner(pid: &Option<u32>) -> String {
 pub struct DataDir {
     path: PathBuf,
     /// The system gives the lock back when the file is closed, however this process ends.
-    _lock: File,
+    lock: File,
 }
 
 impl DataDir {
@@ -55,12 +55,19 @@ impl DataDir {
                 .with_context(|| format!("cannot let the database's account through {}", path.display()))?;
         }
         let lock = lock(&path)?;
-        Ok(Self { path, _lock: lock })
+        Ok(Self { path, lock })
     }
 
     /// Where it is, absolute.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// A name for whoever has this data directory, one server after another: the lock's own identity in the file system.
+    /// A copy of the directory has another one, and a directory that was moved keeps its own.
+    pub fn owner(&self) -> anyhow::Result<String> {
+        let lock = self.lock.metadata().with_context(|| format!("cannot read {}", self.path.join(LOCK).display()))?;
+        Ok(format!("{:x}-{:x}", lock.dev(), lock.ino()))
     }
 
     /// A directory in it that others may not enter, made if it is missing.
@@ -179,12 +186,15 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("a/data");
         let first = DataDir::take(&path, false).unwrap();
+        let owner = first.owner().unwrap();
         let second = DataDir::take(&path, false).unwrap_err();
         let in_use = second.downcast_ref::<InUse>().expect("it says why");
         assert_eq!(in_use.pid, Some(std::process::id()));
         assert!(second.to_string().contains("is in use by another server (process "), "{second}");
+        let elsewhere = DataDir::take(&home.path().join("b"), false).unwrap();
+        assert_ne!(elsewhere.owner().unwrap(), owner, "a lock that is held is not the lock of another directory");
         drop(first);
-        DataDir::take(&path, false).unwrap();
+        assert_eq!(DataDir::take(&path, false).unwrap().owner().unwrap(), owner, "one server after another");
     }
 
     #[test]

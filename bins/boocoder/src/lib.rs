@@ -51,10 +51,11 @@ pub use server::Server;
 /// This program's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Runs a server until `shutdown`. `ready` is told the address that a browser can open, token included.
+/// Runs a server until `shutdown`, or until it [cannot go on](Server::failed). `ready` is told the address that a browser
+/// can open, token included.
 ///
 /// # Errors
-/// What could not be started and why. Nothing is left running.
+/// What could not be started, or go on, and why. Nothing is left running.
 pub async fn run(
     config: Config,
     listener: TcpListener,
@@ -64,8 +65,16 @@ pub async fn run(
     let server = Server::start(config, listener).await?;
     let info = server.info();
     ready(&format!("{}/?token={}", info.url, info.token));
-    shutdown.await;
-    tracing::info!("shutting down");
+    let ended = tokio::select! {
+        () = shutdown => {
+            tracing::info!("shutting down");
+            Ok(())
+        }
+        error = server.failed() => {
+            tracing::error!(%error, "shutting down");
+            Err(error)
+        }
+    };
     server.stop().await;
-    Ok(())
+    ended
 }

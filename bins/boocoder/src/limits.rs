@@ -47,6 +47,9 @@ impl Default for ServerLimits {
     }
 }
 
+/// For agents that a killed server left running to end by themselves, before they are killed too.
+pub(crate) const LEFTOVERS: Duration = Duration::from_secs(2);
+
 /// The pause after a connection could not be accepted, usually for want of file descriptors.
 pub(crate) const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
@@ -79,6 +82,12 @@ pub(crate) const STREAM_MESSAGE_BYTES: usize = 256 * 1024 * 1024;
 
 /// Lines typed ahead of a question.
 pub(crate) const TYPED_LINES: usize = 16;
+
+/// What a permission's question shows of each change or text that is asked about: lines, and characters of each.
+pub(crate) const PREVIEW_LINES: usize = 20;
+
+/// See [`PREVIEW_LINES`].
+pub(crate) const PREVIEW_LINE: usize = 160;
 
 /// The pause between two strokes of the progress line.
 pub(crate) const PROGRESS_TICK: Duration = Duration::from_millis(250);

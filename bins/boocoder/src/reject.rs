@@ -1,6 +1,7 @@
 //! Errors as answers: the right status, a message for a human, a code for a program.
 
 use std::convert::Infallible;
+use std::io::ErrorKind;
 
 use boocoder_dispatch::DispatchError;
 use boocoder_store::StoreError;
@@ -131,6 +132,7 @@ impl From<WorktreeError> for ApiError {
             E::Conflict { .. } => Self::new(StatusCode::CONFLICT, "moved_on", chain(&error)),
             E::AtRisk(_) => Self::new(StatusCode::CONFLICT, "at_risk", chain(&error)),
             E::NotPreserved { .. } => Self::new(StatusCode::CONFLICT, "not_preserved", chain(&error)),
+            E::Io { source, .. } if source.kind() == ErrorKind::InvalidFilename => refused("name_too_long"),
             E::GitMissing(_) => Self::unavailable("git_missing", chain(&error)),
             E::AlreadyExists { .. }
             | E::NotOurs { .. }

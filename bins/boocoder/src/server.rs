@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context;
-use boocoder_backend::{AcpBackend, OneshotBackend};
+use boocoder_backend::{AcpBackend, OneshotBackend, end_leftovers};
 use boocoder_dispatch::{DispatchConfig, Dispatcher, Parts};
 use boocoder_local_pg::{LocalPg, LocalPgConfig};
 use boocoder_store::{PgConfig, PgStore};
@@ -21,7 +21,7 @@ use crate::auth::Access;
 use crate::chain::chain;
 use crate::config::{Config, DEMO_STATE};
 use crate::data_dir::DataDir;
-use crate::limits::SHUTDOWN_REST;
+use crate::limits::{LEFTOVERS, SHUTDOWN_REST};
 use crate::routes::routes;
 
 /// A server that runs and is announced in its data directory.
@@ -51,6 +51,11 @@ impl Server {
         // From here on it is absolute, since agents run in directories of their own.
         config.data_dir = dir.path().to_owned();
         let token = dir.token()?;
+        // Before anything runs that they could get in the way of: they may still write into a worktree.
+        let ended = end_leftovers(&dir.owner()?, LEFTOVERS).await;
+        if ended > 0 {
+            tracing::warn!(processes = ended, "ended what agents of a killed server had left running");
+        }
         let database = if own_database { Some(start_database(&config, &dir).await?) } else { None };
         let url = match &database {
             Some(database) => database.connection_string(),
@@ -95,6 +100,14 @@ impl Server {
         &self.info
     }
 
+    /// Waits until the server cannot go on: its own database is given up. With a database elsewhere this never ends,
+    /// since that one may come back.
+    pub async fn failed(&self) -> anyhow::Error {
+        let Some(database) = &self.database else { return std::future::pending().await };
+        let reason = database.given_up().await;
+        anyhow::anyhow!("the embedded database is given up: {reason}")
+    }
+
     /// Stops everything, within limits: agents first, so that clients still see how their turns end; then the clients;
     /// the database last.
     pub async fn stop(self) {
@@ -137,11 +150,12 @@ async fn start_database(config: &Config, dir: &DataDir) -> anyhow::Result<LocalP
 async fn start_dispatcher(config: &Config, dir: &DataDir, store: Arc<PgStore>) -> anyhow::Result<Dispatcher> {
     dir.private(DEMO_STATE)?;
     let program = std::env::current_exe().context("the path of this program cannot be read")?;
+    let agents = AcpBackend::new(config.surroundings.variables.clone()).owned_by(dir.owner()?);
     let parts = Parts {
         store,
         registry: config.registry(&program),
-        warm: Arc::new(AcpBackend::new(config.surroundings.variables.clone())),
-        oneshot: Arc::new(OneshotBackend::new(AcpBackend::new(config.surroundings.variables.clone()))),
+        warm: Arc::new(agents.clone()),
+        oneshot: Arc::new(OneshotBackend::new(agents)),
         git: Git::new(boocoder_worktree::Limits::default()),
         config: DispatchConfig { worktrees: dir.private("worktrees")?, limits: config.turn_limits.clone() },
     };

@@ -81,7 +81,8 @@ impl DispatchCore {
             Input::Claimed(None) => {
                 self.claiming = false;
                 self.early_cancels.clear();
-                if std::mem::take(&mut self.wake_again) { self.claim() } else { self.drained() }
+                let wake_again = std::mem::take(&mut self.wake_again);
+                if wake_again && !self.draining { self.claim() } else { self.drained() }
             }
             Input::ClaimFailed => {
                 self.claiming = false;
@@ -259,6 +260,15 @@ mod tests {
         assert_eq!(core.handle(Input::Drain), [], "a claim is under way");
         let actions = core.handle(Input::Claimed(Some(task(5))));
         assert_eq!(actions, [Action::Run(lane(5), task(5)), Action::Cancel(lane(5), task_id(5), DecidedBy::Policy)]);
+    }
+
+    #[test]
+    fn a_wake_during_the_last_claim_does_not_keep_a_drain_from_ending() {
+        let mut core = DispatchCore::new(2);
+        core.handle(Input::Wake);
+        core.handle(Input::Wake);
+        assert_eq!(core.handle(Input::Drain), [], "a claim is under way");
+        assert_eq!(core.handle(Input::Claimed(None)), [Action::Drained]);
     }
 
     #[test]

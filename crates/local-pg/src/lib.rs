@@ -124,6 +124,20 @@ impl LocalPg {
         self.started.state.clone()
     }
 
+    /// Waits until the database is given up, which is final, and tells why. Of no use to whoever only wants to wait out
+    /// a restart: for that there is [`state`](Self::state).
+    pub async fn given_up(&self) -> String {
+        let mut state = self.state();
+        let end = state.wait_for(|state| matches!(state, PgState::Failed { .. } | PgState::Stopped)).await;
+        match end.as_deref() {
+            Ok(PgState::Failed { reason }) => reason.clone(),
+            // Nobody but the owner of this value has it stopped, so that the thread has ended on its own.
+            Ok(PgState::Running { .. } | PgState::Restarting { .. } | PgState::Stopped) | Err(_) => {
+                LocalPgError::Keeper(None).to_string()
+            }
+        }
+    }
+
     /// Shuts the database down and waits until it is gone, within the limits for stopping.
     pub async fn stop(self) {
         drop(self.reins.stop);

@@ -42,6 +42,7 @@ pub(super) struct AgentLine {
 impl Agents {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
         let lines = look(config).await?;
+        writeln!(std::io::stderr(), "configuration: {}", config.source()).context("standard error is closed")?;
         let text = if self.json {
             serde_json::to_string_pretty(&lines).context("the agents cannot be written as JSON")?
         } else {

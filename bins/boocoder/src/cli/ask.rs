@@ -6,11 +6,15 @@ use boocoder_wire::http::{AnswerAction, NewAnswer};
 use boocoder_wire::parts::{Interaction, PermissionOption};
 use serde_json::{Map, Value};
 
+use super::preview::preview;
+
 /// A question that is being asked.
 #[derive(Debug)]
 pub(super) struct Asking {
     pub(super) id: InteractionId,
     title: String,
+    /// What the tool call would do, as indented lines; empty without one.
+    preview: String,
     stage: Stage,
 }
 
@@ -57,14 +61,18 @@ impl Asking {
     /// Begins to ask.
     pub(super) fn new(interaction: Interaction) -> Self {
         let stage = match (interaction.options, interaction.schema, interaction.url) {
-            (Some(options), _, _) => Stage::Options(options),
+            (Some(mut options), _, _) => {
+                options.sort_by_key(|option| rank(&option.kind));
+                Stage::Options(options)
+            }
             (None, Some(schema), _) => match fields(&schema) {
                 fields if fields.is_empty() => Stage::Consent { url: None },
                 fields => Stage::Form { fields, given: Vec::new() },
             },
             (None, None, url) => Stage::Consent { url },
         };
-        Self { id: interaction.id, title: interaction.title, stage }
+        let preview = interaction.tool_call.as_ref().map(preview).unwrap_or_default();
+        Self { id: interaction.id, title: interaction.title, preview, stage }
     }
 
     /// What to show now.
@@ -72,7 +80,7 @@ impl Asking {
         match &self.stage {
             Stage::Options(options) => {
                 let lines = options.iter().enumerate().map(|(at, option)| format!("  {}  {}\n", at + 1, option.name));
-                format!("{}\n{}choose by number: ", self.title, lines.collect::<String>())
+                format!("{}\n{}{}choose by number: ", self.title, self.preview, lines.collect::<String>())
             }
             Stage::Consent { url: Some(url) } => format!("{}\n  {url}\ndone? [y/n]: ", self.title),
             Stage::Consent { url: None } => format!("{} [y/n]: ", self.title),
@@ -116,6 +124,12 @@ impl Asking {
             }
         }
     }
+}
+
+/// The place of an option: what decides on this one call comes first, whatever order the agent gives.
+fn rank(kind: &str) -> usize {
+    let order = ["allow_once", "reject_once", "allow_always", "reject_always"];
+    order.iter().position(|known| *known == kind).unwrap_or(order.len())
 }
 
 fn answer(action: AnswerAction, content: Option<Json>) -> Step {
@@ -243,6 +257,17 @@ mod tests {
             assert_eq!(asking.line(line), Step::Prompt("a number from 1 to 2: ".into()), "{line:?}");
         }
         assert_eq!(asking.line(" 2 \n"), Step::Answer(NewAnswer::Option { option_id: "no".into() }));
+    }
+
+    #[test]
+    fn what_decides_once_is_offered_first_and_answered_with_its_own_id() {
+        let kinds = ["other", "reject_always", "allow_always", "reject_once", "allow_once"];
+        let of_kind = |kind: &str| PermissionOption { kind: kind.into(), ..option(kind) };
+        let mut asking = Asking::new(interaction(Some(kinds.map(of_kind).into()), None, None));
+        for (number, id) in ["allow_once", "reject_once", "allow_always", "reject_always", "other"].iter().enumerate() {
+            let expected = Step::Answer(NewAnswer::Option { option_id: (*id).into() });
+            assert_eq!(asking.line(&(number + 1).to_string()), expected);
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, bail};
+use boocoder_wire::http::ServerInfo;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 
@@ -46,6 +47,19 @@ impl Attached {
                 }
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// The server that was running already, if it is one.
+    pub(super) fn running(&self) -> Option<&ServerInfo> {
+        self.own.is_none().then(|| self.client.info())
+    }
+
+    /// Waits until a server of our own cannot go on. One that was running already is not ours to watch.
+    pub(super) async fn failed(&self) -> anyhow::Error {
+        match &self.own {
+            Some(server) => server.failed().await,
+            None => std::future::pending().await,
         }
     }
 

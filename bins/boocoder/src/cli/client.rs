@@ -32,6 +32,11 @@ impl Client {
         Ok(Self { http: http.context("no HTTP client")?, info })
     }
 
+    /// How the server announced itself.
+    pub(super) fn info(&self) -> &ServerInfo {
+        &self.info
+    }
+
     /// Where the server is.
     pub(super) fn url(&self) -> &str {
         &self.info.url

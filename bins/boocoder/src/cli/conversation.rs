@@ -35,6 +35,8 @@ pub(super) struct Options {
     pub(super) json: bool,
     /// Whether permissions are not a human's matter.
     pub(super) auto: bool,
+    /// Whether the server goes on after the turn.
+    pub(super) lasting: bool,
 }
 
 /// A turn that is being followed.
@@ -53,6 +55,8 @@ pub(super) struct Conversation<'a> {
     interactive: bool,
     /// Whether permissions are not a human's matter in this turn.
     auto: bool,
+    /// Whether the server goes on after the turn.
+    lasting: bool,
     cancelling: bool,
     end: Option<End>,
 }
@@ -77,6 +81,7 @@ impl<'a> Conversation<'a> {
             asking: Vec::new(),
             interactive: false,
             auto: options.auto,
+            lasting: options.lasting,
             cancelling: false,
             end: None,
         }
@@ -310,10 +315,20 @@ impl<'a> Conversation<'a> {
         let changes: Vec<PendingChange> = self.client.get(&path).await?;
         let waits =
             |change: &&PendingChange| change.task_id == Some(self.accepted.task_id) && change.status == "pending";
+        let waiting: Vec<&PendingChange> = changes.iter().filter(waits).collect();
+        if waiting.is_empty() {
+            return Ok(());
+        }
         let names: Vec<String> =
-            changes.iter().filter(waits).map(|change| format!("{} ({})", change.file_path, change.operation)).collect();
-        if !names.is_empty() {
-            self.screen.remark(&format!("held back until you decide: {}", names.join(", ")))?;
+            waiting.iter().map(|change| format!("{} ({})", change.file_path, change.operation)).collect();
+        self.screen.remark(&format!("held back until you decide: {}", names.join(", ")))?;
+        let server = if self.lasting { self.client.url() } else { "" };
+        if !self.lasting {
+            self.screen.remark("this turn's server ends with it; to decide, start one with `boocoder serve`")?;
+        }
+        for change in waiting {
+            self.screen
+                .remark(&format!("  {}: apply: POST {server}/api/pending/{}/apply", change.file_path, change.id))?;
         }
         Ok(())
     }

@@ -64,9 +64,7 @@ pub(super) async fn run(config: anyhow::Result<Config>) -> anyhow::Result<ExitCo
     report(Finding::from_result("git", git::version().await.map_err(Into::into)))?;
     match config {
         Ok(config) => {
-            let file =
-                config.file.as_ref().map_or("none; everything as usual".into(), |file| file.display().to_string());
-            report(Finding::new(Grade::Well, "configuration", file))?;
+            report(Finding::new(Grade::Well, "configuration", config.source()))?;
             for finding in server_and_database(&config).await {
                 report(finding)?;
             }

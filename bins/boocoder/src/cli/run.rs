@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use boocoder_model::{ChatId, SessionId};
-use boocoder_wire::http::{self, Accepted, Approval, Contents, NewMessage, NewProject, NewSession, Project, Session};
+use boocoder_wire::http::{
+    self, Accepted, Approval, Contents, NewMessage, NewProject, NewSession, Project, ServerInfo, Session,
+};
 use clap::{Args, ValueEnum};
 use tokio::sync::mpsc;
 
@@ -33,8 +35,8 @@ pub(super) struct Run {
     /// Which of the agent's models [default: its own choice]
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
-    /// Go on with this session [default: a new one]
-    #[arg(long, value_name = "ID")]
+    /// Go on with this session, on its own project [default: a new one]
+    #[arg(long, value_name = "ID", conflicts_with = "project")]
     session: Option<SessionId>,
     /// Go on with this chat of the session, whose agent then knows what was said before [default: the first one]
     #[arg(long, value_name = "ID", requires = "session")]
@@ -55,15 +57,36 @@ enum Approve {
     Auto,
 }
 
+/// Where the turn belongs.
+enum Place {
+    /// A session that is there, and that has its project.
+    Session(SessionId),
+    /// A new session on the project at this root.
+    Project(PathBuf),
+}
+
 impl Run {
-    pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
+    /// Runs the turn. `configured` says whether the command line had a say in how a server is configured.
+    pub(super) async fn run(self, config: Config, configured: bool) -> anyhow::Result<ExitCode> {
         let mut signals = Signals::listen()?;
-        let root = project_root(self.project.clone()).await?;
+        let place = match self.session {
+            Some(id) => Place::Session(id),
+            None => Place::Project(project_root(self.project.clone()).await?),
+        };
         let attached = tokio::select! {
             attached = Attached::find_or_start(config) => attached?,
             () = signals.next() => return Ok(ExitCode::from(CANCELLED)),
         };
-        let ended = self.converse(&attached.client, root, signals).await;
+        if let Some(ServerInfo { pid, url, .. }) = attached.running().filter(|_| configured) {
+            Screen::new().remark(&format!(
+                "the running server (process {pid}, {url}) uses its own configuration: --config and --database-url \
+                 count for nothing here"
+            ))?;
+        }
+        let ended = tokio::select! {
+            ended = self.converse(&attached, place, signals) => ended,
+            error = attached.failed() => Err(error),
+        };
         let mut impatience = Signals::listen()?;
         tokio::select! {
             () = attached.finish() => {}
@@ -76,8 +99,9 @@ impl Run {
         })
     }
 
-    async fn converse(self, client: &Client, root: PathBuf, signals: Signals) -> anyhow::Result<End> {
-        let session = self.session(client, root).await?;
+    async fn converse(self, attached: &Attached, place: Place, signals: Signals) -> anyhow::Result<End> {
+        let client = &attached.client;
+        let session = self.session(client, place).await?;
         // The stream is open before anything is said, so that no frame of the turn is missed.
         let frames = client.frames(session, None).await?;
         let auto = matches!(self.approve, Approve::Auto);
@@ -95,15 +119,19 @@ impl Run {
         let mut screen = Screen::new();
         screen.remark(&format!("session {session} chat {}", accepted.chat_id))?;
         let typed = std::io::stdin().is_terminal().then(typed_lines);
-        let options = Options { agent: self.agent, json: self.json, auto };
+        let lasting = attached.running().is_some();
+        let options = Options { agent: self.agent, json: self.json, auto, lasting };
         Conversation::new(client, session, accepted, screen, options).run(frames, typed, signals).await
     }
 
-    async fn session(&self, client: &Client, root: PathBuf) -> anyhow::Result<SessionId> {
-        if let Some(id) = self.session {
-            let session: Session = client.get(&format!("/api/sessions/{id}")).await?;
-            return Ok(session.id);
-        }
+    async fn session(&self, client: &Client, place: Place) -> anyhow::Result<SessionId> {
+        let root = match place {
+            Place::Session(id) => {
+                let session: Session = client.get(&format!("/api/sessions/{id}")).await?;
+                return Ok(session.id);
+            }
+            Place::Project(root) => root,
+        };
         let path = root.to_str().map(ToOwned::to_owned);
         let path = path.ok_or_else(|| anyhow::anyhow!("the path {} is not UTF-8", root.display()))?;
         let project: Project = client.post("/api/projects", &NewProject { path, name: None }).await?;

@@ -47,5 +47,7 @@ async fn add_project(app: App, body: Body) -> Result<Project, ApiError> {
 
 /// Whether the path that the caller named is at fault.
 fn is_callers(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::PermissionDenied)
+    use ErrorKind as K;
+    // A path with a NUL byte is invalid input; one that is too long is an invalid file name.
+    matches!(kind, K::NotFound | K::NotADirectory | K::PermissionDenied | K::InvalidInput | K::InvalidFilename)
 }

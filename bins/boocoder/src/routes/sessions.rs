@@ -2,7 +2,8 @@
 
 use boocoder_model::SessionId;
 use boocoder_wire::http::{AgentSession, Chat, NewChat, NewSession, Risk, Session};
-use serde::Deserialize;
+use serde::de::{Error, Unexpected};
+use serde::{Deserialize, Deserializer};
 use warp::Filter;
 use warp::http::StatusCode;
 
@@ -15,8 +16,17 @@ use crate::reject::ApiError;
 #[derive(Deserialize)]
 struct Removal {
     /// Whether work may be lost.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "switch")]
     force: bool,
+}
+
+/// A switch in a query: `true` or `1`, `false` or `0`.
+fn switch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    match String::deserialize(deserializer)?.as_str() {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        other => Err(D::Error::invalid_value(Unexpected::Str(other), &"true, 1, false or 0")),
+    }
 }
 
 pub(super) fn routes(app: &App) -> Route {

@@ -86,6 +86,10 @@ async fn without_a_terminal_a_permission_stays_open_unless_it_was_given_before()
     let auto = place.output(&["run", "--approve", "auto", "write a.txt hi"]).await;
     assert_eq!(auto.status.code(), Some(0), "{}", text(&auto.stderr));
     assert!(text(&auto.stderr).contains("held back until you decide: a.txt (create)"), "{}", text(&auto.stderr));
+    let (session, _) = ids(&text(&auto.stderr));
+    let pending = server.get(&format!("/api/sessions/{session}/pending")).await;
+    let apply = format!("POST {}/api/pending/{}/apply", server.info.url, pending[0]["id"].as_str().unwrap());
+    assert!(text(&auto.stderr).contains(&apply), "{}", text(&auto.stderr));
 
     let mut asked = place.command(&["run", "write b.txt hi"]).spawn().unwrap();
     let mut lines = BufReader::new(asked.stderr.take().unwrap()).lines();
@@ -115,6 +119,41 @@ async fn outside_of_a_repository_run_says_what_is_missing() {
     assert_eq!(lost.status.code(), Some(1));
     assert!(text(&lost.stderr).contains("--project"), "{}", text(&lost.stderr));
     assert!(!place.data_dir().exists(), "nothing was started for it");
+
+    let begun = place.output(&["run", "--approve", "auto", "remember me\nwrite a.txt hi"]).await;
+    let hint = text(&begun.stderr);
+    assert!(hint.contains("boocoder serve") && hint.contains("POST /api/pending/"), "its server is gone: {hint}");
+    let (session, chat) = ids(&hint);
+    let mut further = place.command(&["run", "--session", &session, "--chat", &chat, "recall"]);
+    let recalled = further.current_dir(elsewhere.path()).output().await.unwrap();
+    assert_eq!(text(&recalled.stdout), "me\n", "a session has its project: {}", text(&recalled.stderr));
+}
+
+#[tokio::test]
+async fn options_that_a_running_server_does_not_see_are_said_to_count_for_nothing() {
+    let place = Place::new();
+    let server = place.serve().await;
+    let plain = place.output(&["run", "say hi"]).await;
+    assert!(!text(&plain.stderr).contains("configuration"), "{}", text(&plain.stderr));
+    let other = place.output(&["run", "--database-url", "postgres://127.0.0.1:1/none", "say hi"]).await;
+    let named = format!("(process {}, {}) uses its own configuration", server.info.pid, server.info.url);
+    assert!(text(&other.stderr).contains(&named), "{}", text(&other.stderr));
+    assert_eq!((text(&other.stdout).as_str(), other.status.code()), ("hi\n", Some(0)));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn where_a_configuration_is_or_would_be_is_said() {
+    let place = Place::new();
+    for (args, output) in [(&["doctor"][..], "doctor"), (&["agents", "--json"], "agents")] {
+        let without = place.output(args).await;
+        let said = text(&without.stdout) + &text(&without.stderr);
+        assert!(said.contains("none at ") && said.contains("config/boocoder/config.toml"), "{output}: {said}");
+    }
+    place.configure("");
+    let with = place.output(&["agents"]).await;
+    let said = text(&with.stderr);
+    assert!(said.contains("config/boocoder/config.toml") && !said.contains("none at"), "{said}");
 }
 
 #[tokio::test]

@@ -1,9 +1,13 @@
 //! kill -9 of the server in the middle of its work, and a second server where one runs.
 
+use std::time::Duration;
+
+use boocoder_testkit::process::alive;
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
 
-use crate::serving::Place;
+use crate::serving::{LIMIT, Place, Serving};
 
 fn with_content<'a>(messages: &'a Value, content: &str) -> Vec<&'a Value> {
     messages.as_array().expect("a list").iter().filter(|message| message["content"] == content).collect()
@@ -38,6 +42,41 @@ async fn a_server_that_was_killed_loses_nothing_and_repeats_nothing() {
     let numbers: Vec<u64> = replayed.iter().map(|frame| frame["seq"].as_u64().unwrap()).collect();
     assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>(), "no hole");
     server.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_agents_of_a_killed_server_left_running_is_ended_before_the_next_one_is_ready() {
+    let (place, elsewhere) = (Place::new(), Place::new());
+    let (server, other) = (place.serve().await, elsewhere.serve().await);
+    let (left, kept) = (running_command(&server, &place).await, running_command(&other, &elsewhere).await);
+    server.signal(Signal::KILL);
+    server.gone().await;
+    assert!(alive(left), "nobody has ended it so far");
+
+    let server = place.serve().await;
+    assert!(!alive(left), "it cannot write into the next turn's worktree");
+    assert!(alive(kept), "a server on other data is none of this one's business");
+    assert_eq!(other.get("/api/ready").await["status"], "ok");
+    let (_, log) = server.stop().await;
+    assert!(log.contains("ended what agents of a killed server had left running"), "{log}");
+    other.stop().await;
+    assert!(!alive(kept));
+}
+
+/// Has the demo agent run a command that stays, and gives the process id of its shell.
+async fn running_command(server: &Serving, place: &Place) -> u32 {
+    let file = place.data_dir().join("pid");
+    let session = server.session(place).await;
+    server.say(&session, &format!("shell echo $$ > {0}.new; mv {0}.new {0}; sleep 600", file.display())).await;
+    let written = async {
+        loop {
+            match std::fs::read_to_string(&file) {
+                Ok(pid) => return pid.trim().parse().expect("a process id"),
+                Err(_) => sleep(Duration::from_millis(20)).await,
+            }
+        }
+    };
+    timeout(LIMIT, written).await.expect("the command runs in time")
 }
 
 #[tokio::test]

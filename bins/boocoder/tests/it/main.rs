@@ -3,6 +3,7 @@
 mod checks;
 mod cli;
 mod crash;
+mod database;
 mod load;
 mod memory;
 mod real_agents;

@@ -82,6 +82,9 @@ async fn bodies_that_cannot_be_read_or_do_not_fit() {
         ("/api/projects", r#"{"path":"relative"}"#, 422, "relative_path"),
         ("/api/projects", r#"{"path":"/nonexistent/place"}"#, 422, "not_a_repository"),
         ("/api/projects", r#"{"path":"/"}"#, 422, "not_a_repository"),
+        ("/api/projects", r#"{"path":"/tmp/\u0000"}"#, 422, "not_a_repository"),
+        ("/api/projects", &json!({"path": format!("/{}", "x".repeat(300))}).to_string(), 422, "not_a_repository"),
+        ("/api/projects", &json!({"path": "/x".repeat(5000)}).to_string(), 422, "not_a_repository"),
         ("/api/sessions", r#"{"project_id":"7"}"#, 422, "invalid_body"),
         (&messages, r#"{"content":"hi"}"#, 422, "invalid_body"),
         (&messages, r#"{"content":"hi","agent":"nobody"}"#, 422, "unknown_agent"),
@@ -123,6 +126,10 @@ async fn queries_that_cannot_be_read() {
     }
     let answer = server.delete(&format!("/api/sessions/{session}?force=perhaps")).await;
     assert_eq!((answer.status, &answer.json["code"]), (400, &"invalid_query".into()), "{answer:?}");
+    for (switch, status) in [("0", 404), ("false", 404), ("1", 404), ("true", 404), ("2", 400), ("", 400)] {
+        let answer = server.delete(&format!("/api/sessions/{NOBODY}?force={switch}")).await;
+        assert_eq!(answer.status, status, "{switch:?}: {answer:?}");
+    }
     let other = server.get(&format!("/api/sessions/{session}/messages?chat_id={NOBODY}")).await;
     assert_eq!((other.status, &other.json["error"]), (404, &"chat not found".into()));
 }
@@ -200,6 +207,20 @@ async fn a_humans_own_change_waits_is_applied_and_is_taken_back() {
         let refused = server.post(&path, json!({"file_path": evil, "content": "x"})).await;
         assert_eq!(refused.status, 422, "{evil:?}: {refused:?}");
     }
+}
+
+#[tokio::test]
+async fn a_name_that_no_file_can_have_is_the_callers_mistake() {
+    let server = Memory::start().await;
+    let session = server.session().await;
+    let file = json!({"file_path": format!("src/{}", "x".repeat(300)), "content": "x"});
+    let queued = server.post(&format!("/api/sessions/{session}/pending"), file).await;
+    // No directory is asked until something is written, so that the name is accepted until then.
+    let applied = match queued.json["id"].as_str() {
+        Some(id) => server.post(&format!("/api/pending/{id}/apply"), json!({})).await,
+        None => queued,
+    };
+    assert_eq!((applied.status, &applied.json["code"]), (422, &"name_too_long".into()), "{applied:?}");
 }
 
 #[tokio::test]

@@ -80,8 +80,24 @@ async fn a_server_that_dies_too_often_is_given_up() {
     kill(postmaster(&cluster(&config)), Signal::KILL);
     let end = state.wait_for(|state| matches!(state, PgState::Failed { .. })).await.unwrap().clone();
     assert!(matches!(&end, PgState::Failed { reason } if reason.contains("SIGKILL")), "{end:?}");
+    assert_eq!(PgState::Failed { reason: database.given_up().await }, end);
     database.stop().await;
     until("the orphans have ended", || processes_in(&cluster(&config)).is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_server_that_ran_for_a_while_may_die_again() {
+    let place = place();
+    let mut config = config(place.path());
+    (config.limits.max_restarts, config.limits.restart_window) = (1, Duration::ZERO);
+    let database = LocalPg::start(config.clone()).await.unwrap();
+    let mut state = database.state();
+    for restarts in 1..=3 {
+        kill(postmaster(&cluster(&config)), Signal::KILL);
+        state.wait_for(|state| *state == PgState::Running { restarts }).await.unwrap();
+    }
+    database.stop().await;
+    assert_eq!(processes_in(&cluster(&config)), NONE);
 }
 
 #[tokio::test]
