@@ -275,4 +275,75 @@ mod tests {
     fn draining_when_nothing_runs_ends_at_once() {
         assert_eq!(DispatchCore::new(2).handle(Input::Drain), [Action::Drained]);
     }
+
+    /// A store with tasks and a shell, as far as the scheduler can tell.
+    #[derive(Default)]
+    struct World {
+        queued: Vec<u128>,
+        running: Vec<u128>,
+        claims: usize,
+        drained: usize,
+    }
+
+    impl World {
+        fn act(&mut self, actions: Vec<Action>) {
+            for action in actions {
+                match action {
+                    Action::Claim => self.claims += 1,
+                    Action::Run(_, task) => self.running.push(task.id.as_uuid().as_u128()),
+                    Action::Cancel(..) => {}
+                    Action::Drained => self.drained += 1,
+                }
+            }
+        }
+
+        /// The claim under way comes back, with a task if there is one.
+        fn claimed(&mut self) -> Option<Input> {
+            self.claims = self.claims.checked_sub(1)?;
+            Some(Input::Claimed(self.queued.pop().map(task)))
+        }
+    }
+
+    proptest::proptest! {
+        /// Whatever comes in which order: at most so many run, one claim is under way at a time, no task waits while
+        /// there is room, and a drain ends.
+        #[test]
+        fn nothing_waits_in_vain(steps in proptest::collection::vec(0..6_u8, 0..80), tasks in 0..12_u128) {
+            let (mut core, mut world) = (DispatchCore::new(3), World::default());
+            let mut draining = false;
+            world.queued = (1..=tasks).collect();
+            let quiet = std::iter::repeat_n([2, 3], 200).flatten();
+            for step in std::iter::once(0).chain(steps).chain(quiet) {
+                let input = match step {
+                    0 => Some(Input::Wake),
+                    1 => Some(Input::Cancel(task_id(u128::from(step)), DecidedBy::User)),
+                    2 => world.claimed(),
+                    3 => world.running.pop().map(|id| Input::Ended(task_id(id))),
+                    4 if world.claims > 0 => {
+                        world.claims -= 1;
+                        let actions = core.handle(Input::ClaimFailed);
+                        world.act(actions);
+                        Some(Input::Wake)
+                    }
+                    5 if world.drained == 0 && world.queued.len() % 2 == 1 => {
+                        draining = true;
+                        Some(Input::Drain)
+                    }
+                    _ => None,
+                };
+                if let Some(input) = input {
+                    let actions = core.handle(input);
+                    world.act(actions);
+                }
+                proptest::prop_assert!(world.claims <= 1);
+                proptest::prop_assert!(world.running.len() <= 3 || draining);
+            }
+            proptest::prop_assert!(world.running.is_empty() && world.claims == 0);
+            if draining {
+                proptest::prop_assert!(world.drained > 0, "the drain never ended");
+            } else {
+                proptest::prop_assert!(world.queued.is_empty(), "a task was left waiting");
+            }
+        }
+    }
 }
