@@ -325,7 +325,7 @@ mod tests {
                         world.act(actions);
                         Some(Input::Wake)
                     }
-                    5 if world.drained == 0 && world.queued.len() % 2 == 1 => {
+                    5 if !draining => {
                         draining = true;
                         Some(Input::Drain)
                     }
