@@ -229,10 +229,12 @@ impl Lane {
                 Action::Open(resume) => self.open(resume),
                 Action::AbandonOpen => self.opening.cancel(),
                 Action::Prompt(prompt) => self.with_session(move |session| async move {
-                    Step::Told(Input::Prompted(match session {
+                    let turn = prompt.turn;
+                    let result = match session {
                         Some(session) => session.prompt(prompt).await,
                         None => Err(BackendError::Closed),
-                    }))
+                    };
+                    Step::Told(Input::Prompted(turn, result))
                 }),
                 Action::CancelTurn(turn, by) => self.with_session(move |session| async move {
                     if let Some(session) = session

@@ -46,7 +46,8 @@ impl LaneCore {
                 self.withdrawn(id, outcome, decided_by, now, batch);
             }
             SessionEvent::TurnEnded { turn, outcome } => {
-                if let Some(current) = self.take_running(turn) {
+                let is_it = |phase: &Phase| matches!(phase, Phase::Running(current) if current.turn.id == turn);
+                if let Some(current) = self.take(is_it) {
                     self.flush(batch);
                     let outcome = match current.cancelled_by {
                         Some(by) if outcome.status == TurnStatus::Cancelled => {
@@ -59,17 +60,6 @@ impl LaneCore {
                 }
             }
             SessionEvent::Exited { status, stderr } => self.exited(&status, &stderr, now, batch),
-        }
-    }
-
-    /// The turn with this id, if it runs; the lane is idle then.
-    fn take_running(&mut self, turn: TurnId) -> Option<Box<Current>> {
-        if !matches!(&self.phase, Phase::Running(current) if current.turn.id == turn) {
-            return None;
-        }
-        match std::mem::replace(&mut self.phase, Phase::Idle) {
-            Phase::Running(current) => Some(current),
-            Phase::Idle | Phase::Preparing(_) | Phase::Opening(_) | Phase::Settling(..) => None,
         }
     }
 

@@ -2,6 +2,8 @@
 
 mod events;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
 mod turn;
 
@@ -59,7 +61,7 @@ pub(crate) enum Input {
     Run(Box<Task>, TurnStart),
     Prepared(Box<Prepared>),
     Opened(Result<Box<SessionInfo>, BackendError>),
-    Prompted(Result<(), BackendError>),
+    Prompted(TurnId, Result<(), BackendError>),
     Events(Vec<SessionEvent>),
     Cancel(TaskId, DecidedBy),
     Answer(InteractionId, Answer),
@@ -199,8 +201,8 @@ impl LaneCore {
             Input::Run(task, start) => self.run(task, start, now),
             Input::Prepared(prepared) => self.prepared(*prepared, now),
             Input::Opened(result) => self.opened(result, now),
-            Input::Prompted(Ok(())) => self.prompted(),
-            Input::Prompted(Err(error)) => self.prompt_failed(error, now),
+            Input::Prompted(turn, Ok(())) => self.prompted(turn),
+            Input::Prompted(turn, Err(error)) => self.prompt_failed(turn, error, now),
             Input::Events(events) => self.events(events, now),
             Input::Cancel(task, by) => self.cancel(task, by),
             Input::Answer(id, answer) => self.settle_question(id, answer, DecidedBy::User, now),
@@ -208,6 +210,21 @@ impl LaneCore {
             Input::Settled => self.settled(),
             Input::Timeout => self.timeout(now),
             Input::Close => self.close(now),
+        }
+    }
+
+    /// The turn, if the lane stands where `here` says; the lane is idle then. Anything else is left as it is: what comes
+    /// late must not end what has begun since.
+    fn take(&mut self, here: impl FnOnce(&Phase) -> bool) -> Option<Box<Current>> {
+        if !here(&self.phase) {
+            return None;
+        }
+        match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Idle => None,
+            Phase::Preparing(current)
+            | Phase::Opening(current)
+            | Phase::Running(current)
+            | Phase::Settling(current, _) => Some(current),
         }
     }
 

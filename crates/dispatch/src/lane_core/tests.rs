@@ -11,14 +11,14 @@ use super::*;
 
 const CHAT: ChatId = ChatId::from_uuid(Uuid::from_u128(2));
 const SESSION: SessionId = SessionId::from_uuid(Uuid::from_u128(1));
-const TURN: TurnId = TurnId::from_uuid(Uuid::from_u128(7));
+pub(super) const TURN: TurnId = TurnId::from_uuid(Uuid::from_u128(7));
 const ASKED: InteractionId = InteractionId::from_uuid(Uuid::from_u128(9));
 
-fn at(second: i64) -> Timestamp {
+pub(super) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-fn task_id() -> TaskId {
+pub(super) fn task_id() -> TaskId {
     TaskId::from_uuid(Uuid::from_u128(5))
 }
 
@@ -45,7 +45,7 @@ fn task(approval: Approval) -> Box<Task> {
     })
 }
 
-fn info() -> Box<SessionInfo> {
+pub(super) fn info() -> Box<SessionInfo> {
     Box::new(SessionInfo {
         native_id: "native-1".into(),
         resumable: true,
@@ -57,20 +57,20 @@ fn info() -> Box<SessionInfo> {
     })
 }
 
-struct Bench {
-    lane: LaneCore,
+pub(super) struct Bench {
+    pub(super) lane: LaneCore,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { lane: LaneCore::new("demo".into(), Vec::new(), Some(CHAT), DispatchLimits::default()) }
     }
 
-    fn tell(&mut self, input: Input) -> Vec<Action> {
+    pub(super) fn tell(&mut self, input: Input) -> Vec<Action> {
         self.lane.handle(input, at(10))
     }
 
-    fn run(&mut self, approval: Approval) -> Vec<Action> {
+    pub(super) fn run(&mut self, approval: Approval) -> Vec<Action> {
         let message = MessageId::from_uuid(Uuid::from_u128(8));
         let start = TurnStart { turn: TURN, message, after: Seq(3), path: ExecutionPath::AcpWarm };
         self.tell(Input::Run(task(approval), start))
@@ -82,7 +82,7 @@ impl Bench {
         bench.run(approval);
         bench.tell(Input::Prepared(Box::default()));
         bench.tell(Input::Opened(Ok(info())));
-        bench.tell(Input::Prompted(Ok(())));
+        bench.tell(Input::Prompted(TURN, Ok(())));
         bench
     }
 
@@ -103,7 +103,7 @@ impl Bench {
     }
 }
 
-fn done() -> TurnOutcome {
+pub(super) fn done() -> TurnOutcome {
     TurnOutcome::stopped(&StopReason::EndTurn)
 }
 
@@ -149,7 +149,7 @@ fn a_turn_prepares_opens_prompts_streams_and_settles_in_that_order() {
     assert!(matches!(bench.tell(Input::Prepared(Box::default()))[..], [Action::Open(None)]));
     let actions = bench.tell(Input::Opened(Ok(info())));
     assert!(matches!(actions[..], [Action::Prompt(_), Action::Write(_)]), "the prompt does not wait for a write");
-    assert!(bench.tell(Input::Prompted(Ok(()))).is_empty());
+    assert!(bench.tell(Input::Prompted(TURN, Ok(()))).is_empty());
 
     let actions = bench.event(AgentEvent::Text("hel".into()));
     assert_eq!(bodies(&actions), [&FrameBody::Delta { content: "hel".into() }]);
@@ -232,12 +232,12 @@ fn a_session_that_closed_unnoticed_is_opened_once_more_and_resumed() {
     bench.tell(Input::Settled);
     bench.run(Approval::Ask);
     bench.tell(Input::Prepared(Box::default()));
-    let actions = bench.tell(Input::Prompted(Err(BackendError::Closed)));
+    let actions = bench.tell(Input::Prompted(TURN, Err(BackendError::Closed)));
     let [Action::CloseSession, Action::Open(Some(native))] = &actions[..] else { panic!("{actions:?}") };
     assert_eq!(native.as_str(), "native-1");
     bench.tell(Input::Opened(Ok(info())));
     assert!(
-        matches!(bench.tell(Input::Prompted(Err(BackendError::Closed)))[..], [Action::Compare(..)]),
+        matches!(bench.tell(Input::Prompted(TURN, Err(BackendError::Closed)))[..], [Action::Compare(..)]),
         "not a second time"
     );
 }
@@ -249,7 +249,7 @@ fn a_cancellation_reaches_the_agent_only_after_it_took_the_prompt() {
     bench.tell(Input::Prepared(Box::default()));
     bench.tell(Input::Opened(Ok(info())));
     assert!(bench.tell(Input::Cancel(task_id(), DecidedBy::User)).is_empty());
-    assert!(matches!(bench.tell(Input::Prompted(Ok(())))[..], [Action::CancelTurn(TURN, DecidedBy::User)]));
+    assert!(matches!(bench.tell(Input::Prompted(TURN, Ok(())))[..], [Action::CancelTurn(TURN, DecidedBy::User)]));
     assert!(bench.tell(Input::Cancel(task_id(), DecidedBy::User)).is_empty(), "once is enough");
 }
 
@@ -468,7 +468,7 @@ fn usage_is_shown_as_totals_and_charged_to_the_task_as_a_delta() {
     bench.run(Approval::Ask);
     bench.tell(Input::Prepared(Box::new(Prepared { record: Some(earlier), ..Prepared::default() })));
     bench.tell(Input::Opened(Ok(info())));
-    bench.tell(Input::Prompted(Ok(())));
+    bench.tell(Input::Prompted(TURN, Ok(())));
     let delta = UsageReport::Delta(StepUsage { input: 5, output: 2, cost: 0.5 });
     let actions = bench.event(AgentEvent::Usage(delta));
     assert!(matches!(bodies(&actions)[..], [FrameBody::Usage { input_tokens: 105, output_tokens: 12, .. }]));
@@ -489,7 +489,7 @@ fn a_task_of_its_own_closes_its_agent_when_it_is_settled() {
     bench.tell(Input::Run(Box::new(Task { session_id: None, chat_id: None, ..*task(Approval::Ask) }), start));
     bench.tell(Input::Prepared(Box::default()));
     bench.tell(Input::Opened(Ok(info())));
-    bench.tell(Input::Prompted(Ok(())));
+    bench.tell(Input::Prompted(TURN, Ok(())));
     bench.end(done());
     bench.tell(Input::Compared(Box::default()));
     assert!(matches!(bench.tell(Input::Settled)[..], [Action::CloseSession, Action::Ended(_)]));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use boocoder_backend::{BackendError, Prompt, SessionInfo};
 use boocoder_model::{
     AgentSession, AgentSessionStatus, DecidedBy, ExecutionPath, InteractionOutcome, Message, MessageRole,
-    MessageStatus, Resumed, Task, TaskId, TaskState, Turn, TurnOutcome, TurnStatus,
+    MessageStatus, Resumed, Task, TaskId, TaskState, Turn, TurnId, TurnOutcome, TurnStatus,
 };
 use boocoder_store::Change;
 use boocoder_usage_mapper::UsageMapper;
@@ -82,7 +82,7 @@ impl LaneCore {
     }
 
     pub(super) fn prepared(&mut self, prepared: Prepared, now: Timestamp) -> Vec<Action> {
-        let Phase::Preparing(current) = std::mem::replace(&mut self.phase, Phase::Idle) else { return Vec::new() };
+        let Some(current) = self.take(|phase| matches!(phase, Phase::Preparing(_))) else { return Vec::new() };
         if let Some(record) = prepared.record {
             self.ledger = UsageMapper::resume(record.usage);
             self.record = Some(record);
@@ -114,7 +114,7 @@ impl LaneCore {
     }
 
     pub(super) fn opened(&mut self, result: Result<Box<SessionInfo>, BackendError>, now: Timestamp) -> Vec<Action> {
-        let Phase::Opening(mut current) = std::mem::replace(&mut self.phase, Phase::Idle) else { return Vec::new() };
+        let Some(mut current) = self.take(|phase| matches!(phase, Phase::Opening(_))) else { return Vec::new() };
         let info = match result {
             Ok(info) => info,
             Err(error) => {
@@ -169,15 +169,18 @@ impl LaneCore {
         actions
     }
 
-    pub(super) fn prompted(&mut self) -> Vec<Action> {
+    pub(super) fn prompted(&mut self, turn: TurnId) -> Vec<Action> {
         let Phase::Running(current) = &mut self.phase else { return Vec::new() };
+        if current.turn.id != turn {
+            return Vec::new();
+        }
         current.prompted = true;
-        let turn = current.turn.id;
         current.cancelled_by.map(|by| Action::CancelTurn(turn, by)).into_iter().collect()
     }
 
-    pub(super) fn prompt_failed(&mut self, error: BackendError, now: Timestamp) -> Vec<Action> {
-        let Phase::Running(current) = std::mem::replace(&mut self.phase, Phase::Idle) else { return Vec::new() };
+    pub(super) fn prompt_failed(&mut self, turn: TurnId, error: BackendError, now: Timestamp) -> Vec<Action> {
+        let is_it = |phase: &Phase| matches!(phase, Phase::Running(current) if current.turn.id == turn);
+        let Some(current) = self.take(is_it) else { return Vec::new() };
         let gone = matches!(error, BackendError::Closed | BackendError::Exited { .. });
         if gone && !current.opened && current.cancelled_by.is_none() {
             // The process died while nobody was looking: the turn has not begun, so it may be started again.
@@ -206,7 +209,7 @@ impl LaneCore {
 
     /// The opening was given up, as [`Action::AbandonOpen`] asked.
     pub(crate) fn open_abandoned(&mut self, now: Timestamp) -> Vec<Action> {
-        let Phase::Opening(current) = std::mem::replace(&mut self.phase, Phase::Idle) else { return Vec::new() };
+        let Some(current) = self.take(|phase| matches!(phase, Phase::Opening(_))) else { return Vec::new() };
         let by = current.cancelled_by.unwrap_or(DecidedBy::User);
         self.end(current, TurnOutcome::cancelled(by, "cancelled while the agent was starting"), Vec::new(), now)
     }
@@ -291,7 +294,7 @@ impl LaneCore {
     }
 
     pub(super) fn settled(&mut self) -> Vec<Action> {
-        let Phase::Settling(current, _) = std::mem::replace(&mut self.phase, Phase::Idle) else { return Vec::new() };
+        let Some(current) = self.take(|phase| matches!(phase, Phase::Settling(..))) else { return Vec::new() };
         let mut actions = Vec::new();
         if current.task.execution_path != Some(ExecutionPath::AcpWarm) {
             self.live = None;
