@@ -256,10 +256,13 @@ impl Lane {
                     let (queued, written) = Queued::acknowledged(entry);
                     self.outbox.push_back(queued);
                     self.steps.push(Box::pin(async move {
-                        if let Err(error) = written.await.unwrap_or_else(|_| Err(gone())) {
-                            tracing::error!(%error, "the end of a turn could not be written");
-                        }
-                        Step::Told(Input::Settled)
+                        Step::Told(match written.await.unwrap_or_else(|_| Err(gone())) {
+                            Ok(()) => Input::Settled,
+                            Err(error) => {
+                                tracing::warn!(%error, "the end of a turn was refused");
+                                Input::SettleRefused(error.to_string())
+                            }
+                        })
                     }));
                 }
                 Action::CloseSession => self.close_session(),

@@ -28,6 +28,9 @@ pub(crate) const CLIENT_BATCH: ReadBudget = ReadBudget { frames: 256, bytes: 256
 /// Commands that may wait for a lane or for the scheduler.
 pub(crate) const COMMAND_QUEUE: usize = 64;
 
+/// How often the end of a turn is compared and written again after the store refused it.
+pub(crate) const SETTLE_TRIES: usize = 3;
+
 /// How often, and with what pause, a settlement that is on its way to the store is looked for.
 pub(crate) const SETTLEMENT_LOOKS: usize = 20;
 /// The pause between two looks at something that is about to happen.

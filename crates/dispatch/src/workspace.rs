@@ -224,7 +224,8 @@ impl Workspaces {
         if !compared.changes.is_empty() {
             compared.agents = Some(pending::contributors(&existing, &compared.changes));
         }
-        workspace.compared = alone.then_some(snapshot.tree);
+        // Changes that are yet to be written may be refused; then the tree has to be compared again.
+        workspace.compared = (alone && compared.changes.is_empty()).then_some(snapshot.tree);
         Ok(compared)
     }
 

@@ -67,6 +67,8 @@ pub(crate) enum Input {
     Answer(InteractionId, Answer),
     Compared(Box<Compared>),
     Settled,
+    /// The end of the turn was refused: a decision on a pending change came in between.
+    SettleRefused(String),
     Timeout,
     Close,
 }
@@ -121,6 +123,8 @@ struct Current {
     opened: bool,
     /// Whether the agent has taken the prompt: only then is there something that it can cancel.
     prompted: bool,
+    /// How often the store refused the end of the turn.
+    refusals: usize,
 }
 
 /// Where a lane stands.
@@ -208,6 +212,7 @@ impl LaneCore {
             Input::Answer(id, answer) => self.settle_question(id, answer, DecidedBy::User, now),
             Input::Compared(compared) => self.compared(*compared, now),
             Input::Settled => self.settled(),
+            Input::SettleRefused(reason) => self.settle_refused(reason, now),
             Input::Timeout => self.timeout(now),
             Input::Close => self.close(now),
         }

@@ -102,6 +102,7 @@ impl World {
             11 => Some(Input::Timeout),
             12 => take(&mut self.comparing).map(|()| Input::Compared(Box::default())),
             13 => take(&mut self.settling).map(|()| Input::Settled),
+            14 => take(&mut self.settling).map(|()| Input::SettleRefused("it is applied".into())),
             _ => None,
         }
     }
@@ -111,7 +112,7 @@ proptest! {
     #[test]
     fn a_turn_ends_once_and_so_does_every_question(
         autonomous in any::<bool>(),
-        steps in prop::collection::vec(prop::collection::vec(0..14_u8, 0..40), 1..4),
+        steps in prop::collection::vec(prop::collection::vec(0..15_u8, 0..40), 1..4),
     ) {
         let (mut bench, mut world) = (Bench::new(), World::default());
         for (turns, steps) in steps.into_iter().enumerate() {

@@ -77,6 +77,7 @@ impl LaneCore {
             deadline: after(now, self.limits.turn),
             opened: false,
             prompted: false,
+            refusals: 0,
         }));
         actions
     }
@@ -291,6 +292,22 @@ impl LaneCore {
         frames.push(subject.frame(task_updated(&task)));
         changes.push(Change::UpdateTask { task, from: TaskState::Running });
         vec![Action::Settle(self.entry(changes, frames))]
+    }
+
+    /// What the worktree means for the pending changes is looked at again, since they are not what they were. If that
+    /// does not help, the turn ends without them: it must not run for ever.
+    pub(super) fn settle_refused(&mut self, reason: String, now: Timestamp) -> Vec<Action> {
+        let Phase::Settling(current, _) = &mut self.phase else { return Vec::new() };
+        current.refusals += 1;
+        match current.refusals {
+            0..=limits::SETTLE_TRIES => {
+                vec![Action::Compare(current.task.clone(), touched(&current.recorder.message()))]
+            }
+            tries if tries == limits::SETTLE_TRIES + 1 => {
+                self.compared(Compared { failure: Some(reason), ..Compared::default() }, now)
+            }
+            _ => self.settled(),
+        }
     }
 
     pub(super) fn settled(&mut self) -> Vec<Action> {
