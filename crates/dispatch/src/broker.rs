@@ -185,6 +185,11 @@ impl Subscription {
         }
     }
 
+    /// Whether there are no more frames because the session was removed, and not because the server shuts down.
+    pub fn is_session_removed(&self) -> bool {
+        self.hub.ended.is_cancelled()
+    }
+
     fn resync(&mut self) -> StoredFrame {
         let reason = format!("there is no frame {} yet", self.after);
         self.after = *self.head.borrow_and_update();

@@ -86,8 +86,9 @@ async fn serve(socket: WebSocket, mut frames: Subscription, app: &App) {
                         break None;
                     }
                 }
-                Ok(None) if app.stop().is_cancelled() => break Some((GOING_AWAY, "the server is shutting down")),
-                Ok(None) => break Some((NORMAL, "the session was removed")),
+                Ok(None) if frames.is_session_removed() => break Some((NORMAL, "the session was removed")),
+                // The dispatcher shuts down a moment before the sockets are told to.
+                Ok(None) => break Some((GOING_AWAY, "the server is shutting down")),
                 Err(error) => {
                     tracing::warn!(%error, "a session's frames cannot be read");
                     break Some((INTERNAL_ERROR, "the frames cannot be read; come back with `after`"));
@@ -101,7 +102,9 @@ async fn serve(socket: WebSocket, mut frames: Subscription, app: &App) {
             }
         }
     };
-    if let Some((code, reason)) = farewell {
+    // A message that was on its way when the server was told to stop is no reason to go without a word.
+    let going_away = app.stop().is_cancelled().then_some((GOING_AWAY, "the server is shutting down"));
+    if let Some((code, reason)) = farewell.or(going_away) {
         // A client that does not take the good-bye is cut off a moment later all the same.
         let _unheard = timeout(SOCKET_CLOSE, out.send(Message::close_with(code, reason))).await;
     }
