@@ -6,6 +6,7 @@
 
 mod bench;
 mod ci;
+mod faults;
 mod ladder;
 mod metadata;
 mod test;
@@ -28,6 +29,10 @@ const HELP: &str = "cargo xtask COMMAND
   ladder                    check which crate depends on what
   tidy                      check the rules for files and packages
   bench                     run the benchmarks and print what they found
+  faults [--rounds N] [--seed N]
+                            kill each process at each step of a turn, 20 times unless N says otherwise
+  soak [--minutes N] [--chats N] [--seed N]
+                            half an hour of everything at once, kills included
 ";
 
 fn main() -> ExitCode {
@@ -43,8 +48,11 @@ fn main() -> ExitCode {
 
 fn run(args: &[String]) -> Result<()> {
     let (command, rest) = args.split_first().map_or(("help", args), |(first, rest)| (first.as_str(), rest));
-    if command == "up" {
-        return up::run(rest);
+    match command {
+        "up" => return up::run(rest),
+        "faults" => return faults::matrix(rest),
+        "soak" => return faults::soak(rest),
+        _ => {}
     }
     if !rest.is_empty() {
         bail!("`cargo xtask {command}` takes no arguments\n\n{HELP}");

@@ -37,9 +37,19 @@ pub(crate) fn root() -> PathBuf {
 /// # Errors
 /// [`StageFailed`] with cargo's exit status.
 pub(crate) fn cargo(args: &[&str]) -> Result<()> {
+    cargo_with(args, &[])
+}
+
+/// The same, with variables added to its environment.
+///
+/// # Errors
+/// [`StageFailed`] with cargo's exit status.
+pub(crate) fn cargo_with(args: &[&str], variables: &[(&str, &str)]) -> Result<()> {
     let stage = format!("cargo {}", args.join(" "));
     println!("\n==> {stage}");
-    let status = Command::new("cargo").args(args).current_dir(root()).stdin(Stdio::null()).status();
+    let mut cargo = Command::new("cargo");
+    cargo.args(args).envs(variables.iter().copied()).current_dir(root()).stdin(Stdio::null());
+    let status = cargo.status();
     let status = status.with_context(|| format!("cannot run {stage}"))?;
     if status.success() {
         return Ok(());

@@ -10,6 +10,7 @@ mod doctor;
 mod git;
 mod preview;
 mod run;
+mod runner;
 mod screen;
 mod serve;
 mod signals;
@@ -29,6 +30,9 @@ use crate::config::{Config, Flags, Surroundings};
 const FAILED: u8 = 1;
 /// Exit status of a turn that was cancelled, as a shell reports an interrupted program.
 const CANCELLED: u8 = 130;
+
+/// The hidden command under which the server starts its runners.
+pub(crate) const RUNNER: &str = "runner";
 
 /// Runs coding agents, asks you before they act, and holds their edits until you decide.
 ///
@@ -98,6 +102,9 @@ enum Command {
     /// It is started by the server. Its prompts are small scripts, such as `say hello`, `write notes.txt hi`,
     /// `shell ls` or `remember 42`.
     DemoAgent(demo_agent::DemoAgent),
+    /// Keep one agent alive beside the server; the server starts it
+    #[command(hide = true)]
+    Runner(runner::Runner),
 }
 
 /// What `serve` may be told.
@@ -125,13 +132,19 @@ impl Cli {
         }
     }
 
+    /// Whether the command is one small process among many, which needs no more than the one thread that it has.
+    pub fn is_small(&self) -> bool {
+        matches!(self.command, Command::Runner(_) | Command::DemoAgent(_))
+    }
+
     /// Runs the command to its end.
     pub async fn run(self, surroundings: Surroundings) -> ExitCode {
         let Self { common, command } = self;
         let configured = common.config.is_some() || common.database_url.is_some();
+        let around = surroundings.clone();
         let load = |listen| {
             let Common { data_dir, config, database_url, log_format: _ } = common;
-            Config::load(Flags { config, listen, data_dir, database_url }, surroundings)
+            Config::load(Flags { config, listen, data_dir, database_url }, around)
         };
         let done = async {
             match command {
@@ -140,6 +153,7 @@ impl Cli {
                 Command::Agents(agents) => agents.run(&load(None)?).await,
                 Command::Doctor => doctor::run(load(None)).await,
                 Command::DemoAgent(agent) => agent.run().await,
+                Command::Runner(runner) => runner.run(surroundings).await,
             }
         };
         done.await.unwrap_or_else(|error| complain(&error))

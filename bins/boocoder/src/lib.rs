@@ -46,35 +46,37 @@ use tokio::net::TcpListener;
 pub use app::App;
 pub use config::Config;
 pub use routes::routes;
-pub use server::Server;
+pub use server::{Server, Stop};
 
 /// This program's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Runs a server until `shutdown`, or until it [cannot go on](Server::failed). `ready` is told the address that a browser
-/// can open, token included.
+/// Runs a server until it is told to [`Stop`], or until it [cannot go on](Server::failed). `ready` is told the address that
+/// a browser can open, token included.
 ///
 /// # Errors
-/// What could not be started, or go on, and why. Nothing is left running.
+/// What could not be started, or go on, and why. Nothing is left running but agents that are handed over: to the next
+/// server that starts on the same data directory.
 pub async fn run(
     config: Config,
     listener: TcpListener,
     ready: impl FnOnce(&str),
-    shutdown: impl Future<Output = ()>,
+    shutdown: impl Future<Output = Stop>,
 ) -> anyhow::Result<()> {
     let server = Server::start(config, listener).await?;
     let info = server.info();
     ready(&format!("{}/?token={}", info.url, info.token));
-    let ended = tokio::select! {
-        () = shutdown => {
-            tracing::info!("shutting down");
-            Ok(())
+    let (how, ended) = tokio::select! {
+        how = shutdown => {
+            tracing::info!(?how, "shutting down");
+            (how, Ok(()))
         }
         error = server.failed() => {
             tracing::error!(%error, "shutting down");
-            Err(error)
+            // What the agents say until there is a database again is kept in their journals.
+            (Stop::HandOver, Err(error))
         }
     };
-    server.stop().await;
+    server.stop(how).await;
     ended
 }

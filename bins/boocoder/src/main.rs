@@ -9,7 +9,12 @@ use clap::Parser;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     cli.start_logging();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut builder = if cli.is_small() {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        tokio::runtime::Builder::new_multi_thread()
+    };
+    let runtime = match builder.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return boocoder::cli::complain(&anyhow::Error::from(error).context("no runtime")),
     };

@@ -1,10 +1,12 @@
 //! The server as a value: started, announced, and stopped in an order that loses nothing.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
-use boocoder_backend::{AcpBackend, OneshotBackend, end_leftovers};
+use boocoder_backend::OneshotBackend;
+use boocoder_backend::runner::RunnerBackend;
 use boocoder_dispatch::{DispatchConfig, Dispatcher, Parts};
 use boocoder_local_pg::{LocalPg, LocalPgConfig};
 use boocoder_store::{PgConfig, PgStore};
@@ -19,10 +21,23 @@ use crate::accept;
 use crate::app::App;
 use crate::auth::Access;
 use crate::chain::chain;
+use crate::cli::RUNNER;
 use crate::config::{Config, DEMO_STATE};
 use crate::data_dir::DataDir;
 use crate::limits::{LEFTOVERS, SHUTDOWN_REST};
 use crate::routes::routes;
+
+/// Where in the data directory the runners keep their journals.
+const RUNNERS: &str = "runners";
+
+/// How a server stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Turns are cancelled and agents closed: nothing is left running.
+    Drain,
+    /// Agents, and the turns that they work on, are left to the next server.
+    HandOver,
+}
 
 /// A server that runs and is announced in its data directory.
 pub struct Server {
@@ -52,9 +67,10 @@ impl Server {
         config.data_dir = dir.path().to_owned();
         let token = dir.token()?;
         // Before anything runs that they could get in the way of: they may still write into a worktree.
-        let ended = end_leftovers(&dir.owner()?, LEFTOVERS).await;
+        let agents = runners(&dir)?;
+        let ended = agents.end_leftovers(LEFTOVERS).await;
         if ended > 0 {
-            tracing::warn!(processes = ended, "ended what agents of a killed server had left running");
+            tracing::warn!(processes = ended, "ended what agents without a runner had left running");
         }
         let database = if own_database { Some(start_database(&config, &dir).await?) } else { None };
         let url = match &database {
@@ -64,7 +80,7 @@ impl Server {
         let built = async {
             let store = PgStore::connect(PgConfig::new(url)).await.context("the database cannot be used")?;
             let store = Arc::new(store);
-            let dispatcher = start_dispatcher(&config, &dir, store.clone()).await?;
+            let dispatcher = start_dispatcher(&config, &dir, agents, store.clone()).await?;
             anyhow::Ok((store, dispatcher))
         };
         let (store, dispatcher) = match built.await {
@@ -88,7 +104,7 @@ impl Server {
         };
         let server = Self { info, app, store, database, accepting, closing, dir };
         if let Err(error) = server.dir.announce(&server.info) {
-            server.stop().await;
+            server.stop(Stop::HandOver).await;
             return Err(error);
         }
         tracing::info!(url = server.info.url, data_dir = %server.dir.path().display(), "ready");
@@ -108,13 +124,16 @@ impl Server {
         anyhow::anyhow!("the embedded database is given up: {reason}")
     }
 
-    /// Stops everything, within limits: agents first, so that clients still see how their turns end; then the clients;
-    /// the database last.
-    pub async fn stop(self) {
+    /// Stops everything, within limits: agents first, so that clients still see how their turns end, unless they are handed
+    /// over; then the clients; the database last.
+    pub async fn stop(self, how: Stop) {
         if let Err(error) = self.dir.withdraw() {
             tracing::warn!(error = chain(error.as_ref()), "the announcement stays behind");
         }
-        self.app.dispatcher().shutdown().await;
+        match how {
+            Stop::Drain => self.app.dispatcher().shutdown().await,
+            Stop::HandOver => self.app.dispatcher().hand_over().await,
+        }
         self.closing.cancel();
         self.app.stop().cancel();
         self.app.tracker().close();
@@ -147,10 +166,24 @@ async fn start_database(config: &Config, dir: &DataDir) -> anyhow::Result<LocalP
     Ok(database)
 }
 
-async fn start_dispatcher(config: &Config, dir: &DataDir, store: Arc<PgStore>) -> anyhow::Result<Dispatcher> {
+/// This program, which is also what runs under the names of its hidden commands.
+fn program() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("the path of this program cannot be read")
+}
+
+/// The agents of this data directory, each under a runner of its own.
+fn runners(dir: &DataDir) -> anyhow::Result<RunnerBackend> {
+    Ok(RunnerBackend::new(program()?, [RUNNER], dir.private(RUNNERS)?, dir.owner()?))
+}
+
+async fn start_dispatcher(
+    config: &Config,
+    dir: &DataDir,
+    agents: RunnerBackend,
+    store: Arc<PgStore>,
+) -> anyhow::Result<Dispatcher> {
     dir.private(DEMO_STATE)?;
-    let program = std::env::current_exe().context("the path of this program cannot be read")?;
-    let agents = AcpBackend::new(config.surroundings.variables.clone()).owned_by(dir.owner()?);
+    let program = program()?;
     let parts = Parts {
         store,
         registry: config.registry(&program),

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use boocoder_backend::{AcpBackend, AgentBackend, AgentSpec, Limits, OpenSpec, Prompt, Protocol};
-use boocoder_model::{AgentName, ContentPart, TurnId};
+use boocoder_model::{AgentName, ContentPart, RunnerId, TurnId};
 
 #[tokio::main(flavor = "current_thread")]
 #[expect(clippy::disallowed_methods, reason = "a program passes its environment on")]
@@ -28,7 +28,9 @@ async fn main() {
     };
     let ours = ["PATH", "HOME"].into_iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?))).collect();
     let backend = AcpBackend::new(ours).owned_by(owner);
-    let mut opened = backend.open(OpenSpec { agent, cwd: cwd.into(), resume: None }).await.expect("the session opens");
+    let runner = RunnerId::from_uuid(uuid::Uuid::from_u128(1));
+    let spec = OpenSpec { agent, cwd: cwd.into(), resume: None, runner };
+    let mut opened = backend.open(spec).await.expect("the session opens");
     let turn = TurnId::from_uuid(uuid::Uuid::from_u128(1));
     let content = vec![ContentPart::Text(prompt)];
     let prompt = Prompt { turn, content, model: None, mode: None, thinking: None };

@@ -3,20 +3,21 @@
 //! Across it goes plain data (commands in, events out, questions and answers by id), so that a backend can live in
 //! another process than its caller.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use boocoder_model::{
     AgentEvent, AgentSessionId, Answer, ConfigOption, ContentPart, DecidedBy, InteractionId, InteractionOutcome,
-    Question, Resumed, TurnId, TurnOutcome,
+    Position, Question, Resumed, RunnerId, TurnId, TurnOutcome,
 };
 use tokio::sync::mpsc;
 
 use crate::{AgentSpec, BackendError};
 
 /// What to open a session with.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenSpec {
     /// The agent, as the registry knows it.
     pub agent: AgentSpec,
@@ -24,6 +25,8 @@ pub struct OpenSpec {
     pub cwd: PathBuf,
     /// The agent's own session to go on with, if it still can.
     pub resume: Option<AgentSessionId>,
+    /// What to call the process that keeps the agent, where there is one; see [`Runners`].
+    pub runner: RunnerId,
 }
 
 /// An open session: the handle to command it, and the one stream of all that happens in it.
@@ -31,11 +34,20 @@ pub struct Opened {
     /// Takes commands.
     pub session: Arc<dyn AgentSession>,
     /// Everything that happens, in order, bounded. It ends after [`SessionEvent::Exited`].
-    pub events: mpsc::Receiver<SessionEvent>,
+    pub events: mpsc::Receiver<Delivery>,
+}
+
+/// An event on its way to the consumer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Delivery {
+    /// Its place in the journal of a runner; none if the session lives in this process and dies with it.
+    pub position: Option<Position>,
+    /// What happened.
+    pub event: SessionEvent,
 }
 
 /// What is known of a session once it is open.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionInfo {
     /// The agent's own id for the session.
     pub native_id: AgentSessionId,
@@ -65,7 +77,7 @@ pub struct PromptSupport {
 }
 
 /// One turn to run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prompt {
     /// The turn's id: its events and its end carry it.
     pub turn: TurnId,
@@ -132,6 +144,50 @@ pub trait AgentBackend: Send + Sync + 'static {
     /// # Errors
     /// See [`BackendError`]; whatever was started is ended again.
     async fn open(&self, spec: OpenSpec) -> Result<Opened, BackendError>;
+
+    /// The sessions that outlive this program, if those of this backend do.
+    fn runners(&self) -> Option<&dyn Runners> {
+        None
+    }
+}
+
+/// What a backend offers whose sessions outlive this program: each is kept by a process of its own, a runner, that
+/// writes down all that happens in a journal.
+#[async_trait]
+pub trait Runners: Send + Sync + 'static {
+    /// Every runner of which something is there, be it only its journal.
+    async fn list(&self) -> Vec<RunnerId>;
+
+    /// Takes up a session again where the consumer stands: the events after `after` come first, then new ones. Works
+    /// for a runner that has died, too: what it wrote down is brought to an end as its death demands (open questions
+    /// withdrawn, the turn failed by crash, then [`SessionEvent::Exited`]), once nothing of its agent is left.
+    ///
+    /// # Errors
+    /// [`BackendError::Closed`] if nothing is there of this runner, so that it never got to do anything; the error of
+    /// the opening if that failed.
+    async fn attach(&self, id: RunnerId, after: Position) -> Result<Attached, BackendError>;
+
+    /// Ends what is left of a runner and of its agent, and forgets its journal.
+    async fn discard(&self, id: RunnerId);
+}
+
+/// A session that was taken up again.
+pub struct Attached {
+    /// The session and its events.
+    pub opened: Opened,
+    /// Where it stands, beyond all events so far.
+    pub state: RunnerState,
+}
+
+/// Where a runner's session stands, as its journal tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunnerState {
+    /// The last event of the journal.
+    pub last: Position,
+    /// The last turn whose prompt it was given.
+    pub turn: Option<TurnId>,
+    /// Questions that the agent still asks.
+    pub questions: BTreeSet<InteractionId>,
 }
 
 /// One open session with an agent. Turns run one at a time.
@@ -157,6 +213,9 @@ pub trait AgentSession: Send + Sync + 'static {
     /// Cancels the turn, if it is the one that runs: open questions are withdrawn, running tools shown as cancelled,
     /// and an agent that does not answer within its limit is ended. The turn's end comes as an event either way.
     async fn cancel(&self, turn: TurnId, decided_by: DecidedBy) -> Result<(), BackendError>;
+
+    /// Tells that all up to this record is taken in and kept, so that the journal need not hold it any more.
+    async fn acknowledge(&self, _consumed: Position) {}
 
     /// Ends the session and its process: politely, then by SIGTERM, then by SIGKILL, each to the whole group. Returns
     /// when nothing of it is left.

@@ -76,6 +76,9 @@ pub enum BackendError {
     /// The answer does not fit the question.
     #[error("the answer does not fit the question: {0}")]
     InvalidAnswer(String),
+    /// The runner that keeps the agent did not start, does not answer, or does not understand.
+    #[error("the runner of the agent {0}")]
+    Runner(String),
     /// The agent cannot do this.
     #[error("the agent does not support {0}")]
     Unsupported(String),

@@ -29,18 +29,20 @@
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use boocoder_backend::{AcpBackend, AgentBackend, Environment, OpenSpec, Prompt, Registry, SessionEvent, builtins};
-//! use boocoder_model::{AgentEvent, AgentName, ContentPart, TurnId};
+//! use boocoder_model::{AgentEvent, AgentName, ContentPart, RunnerId, TurnId};
 //!
 //! let registry = Registry::new(builtins(&std::env::current_exe()?), []);
 //! let agent = registry.get(&AgentName::from("goose")).ok_or("goose is built in")?.clone();
 //! let ours: Environment = std::env::vars_os().collect();
-//! let mut opened = AcpBackend::new(ours).open(OpenSpec { agent, cwd: "/srv/tree".into(), resume: None }).await?;
+//! let runner = RunnerId::from_uuid(uuid::Uuid::from_u128(1));
+//! let spec = OpenSpec { agent, cwd: "/srv/tree".into(), resume: None, runner };
+//! let mut opened = AcpBackend::new(ours).open(spec).await?;
 //!
 //! let turn = TurnId::from_uuid(uuid::Uuid::from_u128(1));
 //! let content = vec![ContentPart::Text("what does this project do?".into())];
 //! opened.session.prompt(Prompt { turn, content, model: None, mode: None, thinking: None }).await?;
-//! while let Some(event) = opened.events.recv().await {
-//!     match event {
+//! while let Some(delivery) = opened.events.recv().await {
+//!     match delivery.event {
 //!         SessionEvent::Agent { event: AgentEvent::Text(text), .. } => print!("{text}"),
 //!         SessionEvent::TurnEnded { outcome, .. } => {
 //!             println!("{}", outcome.reason);
@@ -59,13 +61,18 @@ mod backend;
 mod environment;
 mod error;
 pub mod limits;
+mod lines;
 mod oneshot;
 mod process;
 pub mod registry;
+pub mod runner;
 mod spec;
 
 pub use acp::{AcpBackend, check_answer};
-pub use backend::{AgentBackend, AgentSession, OpenSpec, Opened, Prompt, PromptSupport, SessionEvent, SessionInfo};
+pub use backend::{
+    AgentBackend, AgentSession, Attached, Delivery, OpenSpec, Opened, Prompt, PromptSupport, RunnerState, Runners,
+    SessionEvent, SessionInfo,
+};
 pub use environment::{Environment, environment_for};
 pub use error::BackendError;
 pub use limits::Limits;

@@ -45,6 +45,67 @@ pub(crate) const REASON_TAIL: usize = 4 * 1024;
 /// How much of the output of `--version` is read, in bytes.
 pub(crate) const VERSION_OUTPUT: usize = 4 * 1024;
 
+/// Neighbouring chunks of an answer share one record of a journal up to this many bytes.
+pub(crate) const JOINED_TEXT: usize = 64 * 1024;
+
+/// How many answers a runner remembers, to know one that comes again.
+pub(crate) const ANSWERS_KEPT: usize = 64;
+
+/// How much of a journal is written at once, in bytes. A record that needs more gets more.
+pub(crate) const JOURNAL_WRITE: usize = 128 * 1024;
+
+/// Events that a runner takes from its session at once.
+pub(crate) const JOURNAL_BATCH: usize = 256;
+
+/// The pause before what could not be written to a journal is tried again.
+pub(crate) const DISK_PAUSE: Duration = Duration::from_millis(500);
+
+/// The longest path that the address of a socket holds on every system.
+pub(crate) const SOCKET_PATH: usize = 100;
+
+/// How long either end of a connection between server and runner has for its first line.
+pub(crate) const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// The first line of a connection to a runner, in bytes: whoever sends more is no server of ours.
+pub(crate) const HELLO_LINE: usize = 1024;
+
+/// One command to a runner, in bytes. Prompts hold images.
+pub(crate) const COMMAND_LINE: usize = 256 * 1024 * 1024;
+
+/// One line from a runner, in bytes.
+pub(crate) const TOLD_LINE: usize = 1024 * 1024;
+
+/// Commands of one server that a runner carries out at once.
+pub(crate) const RUNNER_COMMANDS: usize = 64;
+
+/// How long a runner that has nothing more to do sees to it that its server gets its last words.
+pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How long a runner that is to close waits for the end to be written, when the session itself is closed.
+pub(crate) const LAST_RECORD: Duration = Duration::from_secs(10);
+
+/// How often a runner looks whether a lock that somebody looked at is free, and the pause between.
+pub(crate) const LOCK_ROUNDS: usize = 100;
+/// See [`LOCK_ROUNDS`].
+pub(crate) const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
+/// How long a runner has for the answer to a command, beside the time that the agent has for it.
+pub(crate) const RUNNER_REPLY: Duration = Duration::from_secs(30);
+
+/// The pause before a broken connection to a runner that lives is made anew, which doubles up to the longest.
+pub(crate) const RECONNECT_SHORTEST: Duration = Duration::from_millis(5);
+/// See [`RECONNECT_SHORTEST`].
+pub(crate) const RECONNECT_LONGEST: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether a runner that starts or ends has done so.
+pub(crate) const RUNNER_PAUSE: Duration = Duration::from_millis(5);
+
+/// How much of a journal is read at once, in bytes.
+pub(crate) const FEED_BATCH: u64 = 256 * 1024;
+
+/// How much of what a runner wrote to standard error goes into an error, in bytes.
+pub(crate) const RUNNER_LOG_TAIL: u64 = 4 * 1024;
+
 /// What a backend waits for, and how much it takes, at most.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -83,6 +144,31 @@ impl Default for Limits {
             terminals: 32,
             terminal_output: 1024 * 1024,
             questions: 64,
+        }
+    }
+}
+
+/// What a runner waits for, and how much it writes, at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunnerLimits {
+    /// From its start to the first command.
+    pub idle: Duration,
+    /// Without a server; then it closes its agent and ends.
+    pub orphan: Duration,
+    /// One segment of the journal, in bytes. A larger record has one of its own.
+    pub segment: u64,
+    /// All of the journal that is not acknowledged, in bytes. Beyond it no more is taken from the agent, which slows
+    /// down.
+    pub journal: u64,
+}
+
+impl Default for RunnerLimits {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(60),
+            orphan: Duration::from_secs(48 * 3600),
+            segment: 4 * 1024 * 1024,
+            journal: 256 * 1024 * 1024,
         }
     }
 }

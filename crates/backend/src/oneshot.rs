@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use boocoder_model::{Answer, DecidedBy, InteractionId, TurnId};
+use boocoder_model::{Answer, DecidedBy, InteractionId, Position, TurnId};
 use tokio::sync::mpsc;
 
 use crate::limits::EVENT_QUEUE;
-use crate::{AgentBackend, AgentSession, BackendError, OpenSpec, Opened, Prompt, SessionEvent, SessionInfo};
+use crate::{AgentBackend, AgentSession, BackendError, OpenSpec, Opened, Prompt, Runners, SessionEvent, SessionInfo};
 
 /// Runs each session for one turn: when the turn has ended, the session is closed. The events are those of the backend
 /// that it wraps.
@@ -38,7 +38,7 @@ impl<B: AgentBackend> AgentBackend for OneshotBackend<B> {
                     () = events_tx.closed() => return,
                 };
                 let Some(event) = event else { return };
-                let is_end = matches!(event, SessionEvent::TurnEnded { .. });
+                let is_end = matches!(event.event, SessionEvent::TurnEnded { .. });
                 if events_tx.send(event).await.is_err() {
                     return;
                 }
@@ -50,6 +50,11 @@ impl<B: AgentBackend> AgentBackend for OneshotBackend<B> {
             }
         });
         Ok(Opened { session: Arc::new(OneshotSession { inner: session, used: AtomicBool::new(false) }), events })
+    }
+    /// Those of the backend that it wraps. A session that is taken up again has its one turn behind it or under way, and
+    /// is closed by whoever took it up.
+    fn runners(&self) -> Option<&dyn Runners> {
+        self.inner.runners()
     }
 }
 
@@ -86,5 +91,9 @@ impl AgentSession for OneshotSession {
 
     async fn close(&self) {
         self.inner.close().await;
+    }
+
+    async fn acknowledge(&self, consumed: Position) {
+        self.inner.acknowledge(consumed).await;
     }
 }

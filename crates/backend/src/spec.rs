@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use boocoder_model::{AgentCommand, AgentName};
+use sha2::{Digest, Sha256};
 
 use crate::Limits;
 
@@ -67,4 +68,36 @@ pub struct AgentSpec {
     pub mcp_servers: Vec<McpServer>,
     /// What is waited for, and how much is taken, at most.
     pub limits: Limits,
+}
+
+impl AgentSpec {
+    /// A digest of all that an agent is started with. A session that was opened under another one runs with what the
+    /// configuration no longer says. It tells nothing of the secrets in the environment.
+    pub fn fingerprint(&self) -> String {
+        let started_with = (self.protocol, &self.command, &self.args, &self.env, &self.mcp_servers);
+        let digest = Sha256::digest(format!("{started_with:?}"));
+        digest.iter().take(FINGERPRINT).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    }
+}
+
+/// The bytes of a digest that tell one configuration from another.
+const FINGERPRINT: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::registry::builtins;
+
+    #[test]
+    fn a_fingerprint_changes_with_what_an_agent_is_started_with_and_with_nothing_else() {
+        let agent = builtins(Path::new("/bin/boocoder")).remove(0);
+        let same = crate::AgentSpec { label: "Another".into(), warm: !agent.warm, ..agent.clone() };
+        assert_eq!(same.fingerprint(), agent.fingerprint());
+        let mut other = agent.clone();
+        other.env.insert("KEY".into(), "secret".into());
+        assert_ne!(other.fingerprint(), agent.fingerprint());
+        assert!(!other.fingerprint().contains("secret"));
+        assert_eq!(other.fingerprint().len(), 32);
+    }
 }

@@ -63,9 +63,9 @@ impl Broker {
         let last = self.store.last_seq(session).await?;
         hub.head.send_if_modified(|head| raise(head, last));
         let head = hub.head.subscribe();
-        let ahead = after > *head.borrow();
+        let lost = after > *head.borrow() || after < self.store.log_floor(session).await?;
         let (store, closed) = (Arc::clone(&self.store), self.closed.clone());
-        Ok(Subscription { session, after, ahead, hub, head, store, closed })
+        Ok(Subscription { session, after, lost, hub, head, store, closed })
     }
 
     /// Lets go whoever watches a session that was removed.
@@ -144,8 +144,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub struct Subscription {
     session: SessionId,
     after: Seq,
-    /// The client named a frame that does not exist.
-    ahead: bool,
+    /// The client named a frame that the log does not have, not yet or not any more.
+    lost: bool,
     hub: Arc<Hub>,
     head: watch::Receiver<Seq>,
     store: Arc<dyn Store>,
@@ -156,13 +156,13 @@ impl Subscription {
     /// The next frames, at least one, consecutive, as many as are ready within the budget of one client; none once the
     /// session is removed or the server shuts down. Safe to drop and call again.
     ///
-    /// A client that named a frame which does not exist is told first, by a `resync` that carries the number of the last
-    /// one; it goes on from there.
+    /// A client that named a frame which the log does not have is told first, by a `resync` that carries the number of the
+    /// last one; it goes on from there. So is one that has fallen behind what the log still holds.
     ///
     /// # Errors
     /// Whatever the store says; the call may be repeated.
     pub async fn next(&mut self) -> Result<Option<Vec<StoredFrame>>, StoreError> {
-        if std::mem::take(&mut self.ahead) {
+        if std::mem::take(&mut self.lost) {
             return Ok(Some(vec![self.resync()]));
         }
         loop {
@@ -172,6 +172,9 @@ impl Subscription {
                     Some(frames) => frames,
                     None => self.store.frames_after(self.session, self.after, limits::CLIENT_BATCH).await?,
                 };
+                if frames.first().is_some_and(|first| first.seq != self.after.next()) {
+                    return Ok(Some(vec![self.resync()]));
+                }
                 if let Some(last) = frames.last() {
                     self.after = last.seq;
                     return Ok(Some(frames));
@@ -191,8 +194,13 @@ impl Subscription {
     }
 
     fn resync(&mut self) -> StoredFrame {
-        let reason = format!("there is no frame {} yet", self.after);
-        self.after = *self.head.borrow_and_update();
+        let head = *self.head.borrow_and_update();
+        let reason = if self.after > head {
+            format!("there is no frame {} yet", self.after)
+        } else {
+            format!("what came after frame {} is not in the log any more", self.after)
+        };
+        self.after = head;
         let frame = Frame::of_session(FrameBody::Resync { reason });
         StoredFrame { session_id: self.session, seq: self.after, body: frame.encode(self.after).into() }
     }

@@ -1,6 +1,6 @@
 //! The scheduler's decisions: when to claim a task, where it runs, and what a cancellation or a shutdown means.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use boocoder_model::{AgentName, ChatId, DecidedBy, Task, TaskId};
 
@@ -11,6 +11,16 @@ pub enum LaneKey {
     Chat(ChatId, AgentName),
     /// A task of its own.
     Task(TaskId),
+}
+
+impl LaneKey {
+    /// The lane that runs a task.
+    pub fn of(task: &Task) -> Self {
+        match task.chat_id {
+            Some(chat) if task.session_id.is_some() => Self::Chat(chat, task.agent.clone()),
+            Some(_) | None => Self::Task(task.id),
+        }
+    }
 }
 
 /// Something that the scheduler is told.
@@ -24,10 +34,14 @@ pub enum Input {
     ClaimFailed,
     /// A task's turn is settled and stored.
     Ended(TaskId),
+    /// An earlier process left an agent on this lane, and the task that it works on, if it does.
+    TakenUp(Option<TaskId>, LaneKey),
     /// Somebody wants a task that is not queued any more to stop.
     Cancel(TaskId, DecidedBy),
-    /// The process is to stop.
+    /// The process is to stop, and what runs with it.
     Drain,
+    /// The process is to stop, and what runs goes on without it.
+    Leave,
 }
 
 /// Something that the scheduler wants done.
@@ -39,6 +53,8 @@ pub enum Action {
     Run(LaneKey, Box<Task>),
     /// Cancel this lane's turn if it is the one for this task.
     Cancel(LaneKey, TaskId, DecidedBy),
+    /// There are too many warm agents: let this one go, which has been without work for longest.
+    Evict(LaneKey),
     /// Nothing runs any more and nothing will: close the lanes.
     Drained,
 }
@@ -47,7 +63,10 @@ pub enum Action {
 #[derive(Debug)]
 pub struct DispatchCore {
     max_running: usize,
+    max_warm: usize,
     running: BTreeMap<TaskId, LaneKey>,
+    /// The lanes whose agents may be warm, the one without work for longest first.
+    warm: VecDeque<LaneKey>,
     claiming: bool,
     wake_again: bool,
     /// Cancellations that overtook their own task's claim.
@@ -56,11 +75,13 @@ pub struct DispatchCore {
 }
 
 impl DispatchCore {
-    /// A scheduler that runs at most so many tasks at once.
-    pub const fn new(max_running: usize) -> Self {
+    /// A scheduler that runs at most so many tasks at once, and keeps at most so many agents warm.
+    pub const fn new(max_running: usize, max_warm: usize) -> Self {
         Self {
             max_running,
+            max_warm,
             running: BTreeMap::new(),
+            warm: VecDeque::new(),
             claiming: false,
             wake_again: false,
             early_cancels: BTreeSet::new(),
@@ -89,11 +110,22 @@ impl DispatchCore {
                 self.drained()
             }
             Input::Ended(task) => {
-                self.running.remove(&task);
+                if let Some(lane) = self.running.remove(&task) {
+                    self.use_lane(&lane);
+                }
                 if self.draining { self.drained() } else { self.claim() }
+            }
+            Input::TakenUp(task, lane) => {
+                self.use_lane(&lane);
+                self.running.extend(task.map(|task| (task, lane)));
+                self.evict()
             }
             Input::Cancel(task, by) => self.cancel(task, by),
             Input::Drain => self.drain(),
+            Input::Leave => {
+                self.draining = true;
+                Vec::new()
+            }
         }
     }
 
@@ -112,12 +144,11 @@ impl DispatchCore {
     fn start(&mut self, task: Box<Task>) -> Vec<Action> {
         self.claiming = false;
         let id = task.id;
-        let lane = match task.chat_id {
-            Some(chat) if task.session_id.is_some() => LaneKey::Chat(chat, task.agent.clone()),
-            Some(_) | None => LaneKey::Task(id),
-        };
+        let lane = LaneKey::of(&task);
         self.running.insert(id, lane.clone());
+        self.use_lane(&lane);
         let mut actions = vec![Action::Run(lane.clone(), task)];
+        actions.extend(self.evict());
         if self.draining {
             actions.push(Action::Cancel(lane, id, DecidedBy::Policy));
         } else if self.early_cancels.remove(&id) {
@@ -125,6 +156,30 @@ impl DispatchCore {
         }
         actions.extend(self.claim());
         actions
+    }
+
+    /// The lane has been without work for a shorter time than all others.
+    fn use_lane(&mut self, lane: &LaneKey) {
+        if matches!(lane, LaneKey::Chat(..)) {
+            self.warm.retain(|other| other != lane);
+            self.warm.push_back(lane.clone());
+        }
+    }
+
+    /// Agents that have to go so that no more are warm than may be. Those that work stay.
+    fn evict(&mut self) -> Vec<Action> {
+        let mut surplus = self.warm.len().saturating_sub(self.max_warm);
+        let (mut gone, mut kept) = (Vec::new(), VecDeque::new());
+        for lane in std::mem::take(&mut self.warm) {
+            if surplus > 0 && self.running.values().all(|busy| *busy != lane) {
+                surplus -= 1;
+                gone.push(Action::Evict(lane));
+            } else {
+                kept.push_back(lane);
+            }
+        }
+        self.warm = kept;
+        gone
     }
 
     fn cancel(&mut self, task: TaskId, by: DecidedBy) -> Vec<Action> {
@@ -174,6 +229,7 @@ mod tests {
             thinking_option_id: None,
             approval: Approval::Ask,
             state: TaskState::Running,
+            cancel_requested: None,
             execution_path: None,
             outcome: None,
             output_summary: None,
@@ -194,7 +250,7 @@ mod tests {
 
     #[test]
     fn one_claim_at_a_time_and_a_wake_in_between_is_not_lost() {
-        let mut core = DispatchCore::new(4);
+        let mut core = DispatchCore::new(4, 8);
         assert_eq!(core.handle(Input::Wake), [Action::Claim]);
         assert_eq!(core.handle(Input::Wake), []);
         assert_eq!(core.handle(Input::Claimed(None)), [Action::Claim], "for the wake in between");
@@ -203,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_claimed_task_runs_on_its_lane_and_the_next_is_claimed_at_once() {
-        let mut core = DispatchCore::new(4);
+        let mut core = DispatchCore::new(4, 8);
         core.handle(Input::Wake);
         let actions = core.handle(Input::Claimed(Some(task(5))));
         assert_eq!(actions, [Action::Run(lane(5), task(5)), Action::Claim]);
@@ -211,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_task_without_a_chat_has_a_lane_of_its_own() {
-        let mut core = DispatchCore::new(1);
+        let mut core = DispatchCore::new(1, 8);
         core.handle(Input::Wake);
         let loose = Box::new(Task { chat_id: None, ..*task(5) });
         let actions = core.handle(Input::Claimed(Some(loose.clone())));
@@ -220,7 +276,7 @@ mod tests {
 
     #[test]
     fn at_the_limit_nothing_is_claimed_until_something_ends() {
-        let mut core = DispatchCore::new(1);
+        let mut core = DispatchCore::new(1, 8);
         core.handle(Input::Wake);
         assert_eq!(core.handle(Input::Claimed(Some(task(5)))), [Action::Run(lane(5), task(5))]);
         assert_eq!(core.handle(Input::Wake), []);
@@ -229,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_cancellation_that_overtakes_its_claim_still_counts() {
-        let mut core = DispatchCore::new(1);
+        let mut core = DispatchCore::new(1, 8);
         core.handle(Input::Wake);
         assert_eq!(core.handle(Input::Cancel(task_id(5), DecidedBy::User)), []);
         let actions = core.handle(Input::Claimed(Some(task(5))));
@@ -238,13 +294,47 @@ mod tests {
 
     #[test]
     fn a_cancellation_of_something_that_has_ended_does_nothing() {
-        let mut core = DispatchCore::new(1);
+        let mut core = DispatchCore::new(1, 8);
         assert_eq!(core.handle(Input::Cancel(task_id(5), DecidedBy::User)), []);
     }
 
     #[test]
+    fn one_warm_agent_too_many_lets_the_one_go_that_was_used_longest_ago_and_none_that_works() {
+        let mut core = DispatchCore::new(4, 2);
+        core.handle(Input::Wake);
+        for id in [5, 6] {
+            core.handle(Input::Claimed(Some(task(id))));
+        }
+        core.handle(Input::Ended(task_id(6)));
+        let actions = core.handle(Input::Claimed(Some(task(7))));
+        assert_eq!(actions[..2], [Action::Run(lane(7), task(7)), Action::Evict(lane(6))], "5 still works");
+        core.handle(Input::Ended(task_id(5)));
+        core.handle(Input::Ended(task_id(7)));
+        assert_eq!(core.handle(Input::TakenUp(None, lane(9))), [Action::Evict(lane(5))]);
+    }
+
+    #[test]
+    fn a_task_that_was_taken_up_counts_and_is_cancelled_like_any_other() {
+        let mut core = DispatchCore::new(1, 8);
+        assert_eq!(core.handle(Input::TakenUp(Some(task_id(5)), lane(5))), []);
+        assert_eq!(core.handle(Input::Wake), [], "the limit is reached");
+        let cancelled = [Action::Cancel(lane(5), task_id(5), DecidedBy::User)];
+        assert_eq!(core.handle(Input::Cancel(task_id(5), DecidedBy::User)), cancelled);
+        assert_eq!(core.handle(Input::Ended(task_id(5))), [Action::Claim]);
+    }
+
+    #[test]
+    fn leaving_claims_nothing_more_and_cancels_nothing() {
+        let mut core = DispatchCore::new(4, 8);
+        core.handle(Input::Wake);
+        core.handle(Input::Claimed(Some(task(5))));
+        assert_eq!(core.handle(Input::Leave), []);
+        assert_eq!(core.handle(Input::Wake), []);
+    }
+
+    #[test]
     fn draining_cancels_what_runs_and_ends_when_the_last_has_ended() {
-        let mut core = DispatchCore::new(2);
+        let mut core = DispatchCore::new(2, 8);
         core.handle(Input::Wake);
         core.handle(Input::Claimed(Some(task(5))));
         assert_eq!(core.handle(Input::Drain), [Action::Cancel(lane(5), task_id(5), DecidedBy::Policy)]);
@@ -255,7 +345,7 @@ mod tests {
 
     #[test]
     fn a_claim_that_comes_back_while_draining_is_run_only_to_be_cancelled() {
-        let mut core = DispatchCore::new(2);
+        let mut core = DispatchCore::new(2, 8);
         core.handle(Input::Wake);
         assert_eq!(core.handle(Input::Drain), [], "a claim is under way");
         let actions = core.handle(Input::Claimed(Some(task(5))));
@@ -264,7 +354,7 @@ mod tests {
 
     #[test]
     fn a_wake_during_the_last_claim_does_not_keep_a_drain_from_ending() {
-        let mut core = DispatchCore::new(2);
+        let mut core = DispatchCore::new(2, 8);
         core.handle(Input::Wake);
         core.handle(Input::Wake);
         assert_eq!(core.handle(Input::Drain), [], "a claim is under way");
@@ -273,7 +363,7 @@ mod tests {
 
     #[test]
     fn draining_when_nothing_runs_ends_at_once() {
-        assert_eq!(DispatchCore::new(2).handle(Input::Drain), [Action::Drained]);
+        assert_eq!(DispatchCore::new(2, 8).handle(Input::Drain), [Action::Drained]);
     }
 
     /// A store with tasks and a shell, as far as the scheduler can tell.
@@ -291,7 +381,7 @@ mod tests {
                 match action {
                     Action::Claim => self.claims += 1,
                     Action::Run(_, task) => self.running.push(task.id.as_uuid().as_u128()),
-                    Action::Cancel(..) => {}
+                    Action::Cancel(..) | Action::Evict(_) => {}
                     Action::Drained => self.drained += 1,
                 }
             }
@@ -309,7 +399,7 @@ mod tests {
         /// there is room, and a drain ends.
         #[test]
         fn nothing_waits_in_vain(steps in proptest::collection::vec(0..6_u8, 0..80), tasks in 0..12_u128) {
-            let (mut core, mut world) = (DispatchCore::new(3), World::default());
+            let (mut core, mut world) = (DispatchCore::new(3, 8), World::default());
             let mut draining = false;
             world.queued = (1..=tasks).collect();
             let quiet = std::iter::repeat_n([2, 3], 200).flatten();

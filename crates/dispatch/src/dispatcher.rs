@@ -22,7 +22,7 @@ use crate::limits::{self, DispatchLimits};
 use crate::log::{Entry, Log};
 use crate::recorder::Subject;
 use crate::scheduler::{self, Request, Scheduler};
-use crate::sweep;
+use crate::sweep::Sweep;
 use crate::workspace::Workspaces;
 
 /// What may be configured.
@@ -65,6 +65,8 @@ pub(crate) struct Shared {
     /// Held while a decision on a pending change is carried out and written: one at a time, so that files and records
     /// never tell of different ones.
     pub(crate) deciding: Mutex<()>,
+    /// Whether agents outlive this process.
+    outlives: bool,
     limits: DispatchLimits,
     requests: mpsc::Sender<Request>,
 }
@@ -80,18 +82,20 @@ impl Dispatcher {
         let (log, _writer) = Log::start(Arc::clone(&parts.store), broker.clone());
         let git = parts.git.clone();
         let workspaces = Workspaces::new(Arc::clone(&parts.store), log.clone(), git, parts.config.worktrees);
-        let swept = sweep::run(&parts.store, &log, &workspaces).await?;
-        if !swept.is_none() {
-            tracing::info!(
-                interactions = swept.interactions,
-                tasks = swept.tasks,
-                agent_sessions = swept.agent_sessions,
-                "settled what an earlier process left"
-            );
-        }
         let registry = Arc::new(parts.registry);
+        let sweep = Sweep {
+            store: &parts.store,
+            log: &log,
+            workspaces: &workspaces,
+            registry: &registry,
+            runners: parts.warm.runners(),
+            history: parts.config.limits.history,
+        };
+        let (swept, left) = sweep.run().await?;
+        swept.tell();
         let (requests, request_inbox) = mpsc::channel(scheduler::REQUESTS);
         let (inputs, input_inbox) = mpsc::channel(limits::COMMAND_QUEUE);
+        let outlives = parts.warm.runners().is_some();
         let lanes = LaneParts {
             store: Arc::clone(&parts.store),
             log: log.clone(),
@@ -101,10 +105,13 @@ impl Dispatcher {
             limits: parts.config.limits.clone(),
             scheduler: inputs,
         };
-        Scheduler::start(Arc::new(lanes), Arc::clone(&registry), request_inbox, input_inbox);
+        let ready = Scheduler::start(Arc::new(lanes), Arc::clone(&registry), left, request_inbox, input_inbox);
+        // A scheduler that is no more has nothing left to take up.
+        let _ = ready.await;
         let limits = parts.config.limits;
         let deciding = Mutex::default();
-        let shared = Shared { store: parts.store, registry, log, broker, workspaces, deciding, limits, requests };
+        let shared =
+            Shared { store: parts.store, registry, log, broker, workspaces, deciding, outlives, limits, requests };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -117,6 +124,25 @@ impl Dispatcher {
             if tokio::time::timeout(limit, drained).await.is_err() {
                 tracing::warn!(?limit, "not every agent could be closed within the limit");
             }
+        }
+        self.shared.broker.close();
+    }
+
+    /// Stops and leaves the agents, and the turns that they work on, to the next process. Where agents do not outlive this
+    /// one, it is a [shutdown](Dispatcher::shutdown).
+    pub async fn hand_over(&self) {
+        if !self.shared.outlives {
+            return self.shutdown().await;
+        }
+        let (done, left) = oneshot::channel();
+        if self.shared.requests.send(Request::Leave(done)).await.is_ok() {
+            let limit = self.shared.limits.shutdown;
+            if tokio::time::timeout(limit, left).await.is_err() {
+                tracing::warn!(?limit, "not every agent could be handed over within the limit");
+            }
+        }
+        if let Err(error) = self.shared.log.flush().await {
+            tracing::warn!(%error, "the log could not be put on disk; its frames are made again from the journals");
         }
         self.shared.broker.close();
     }
@@ -236,6 +262,15 @@ impl Dispatcher {
             }
         }
         if task.state == TaskState::Running {
+            let wanted = Change::RequestCancel { task: id, by: DecidedBy::User };
+            match self.write(task.session_id, vec![wanted]).await {
+                Ok(()) => {}
+                // It has ended in the meantime.
+                Err(StoreError::Conflict { .. }) => {
+                    return store.task(id).await?.ok_or(DispatchError::NotFound("task"));
+                }
+                Err(error) => return Err(error.into()),
+            }
             let request = Request::Cancel(id);
             self.shared.requests.send(request).await.map_err(|_| DispatchError::ShuttingDown)?;
         }
@@ -377,6 +412,7 @@ fn new_task(project_id: boocoder_model::ProjectId, input: Vec<ContentPart>, opti
         thinking_option_id: options.thinking_option_id,
         approval: options.approval,
         state: TaskState::Queued,
+        cancel_requested: None,
         execution_path: None,
         outcome: None,
         output_summary: None,

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use boocoder_backend::{
-    AgentBackend, AgentSession, AgentSpec, BackendError, OpenSpec, Opened, SessionEvent, check_answer,
+    AgentBackend, AgentSession, AgentSpec, Attached, BackendError, Delivery, OpenSpec, Opened, SessionEvent,
+    SessionInfo, check_answer,
 };
 use boocoder_model::{
-    AgentSessionId, Answer, ChatId, DecidedBy, ExecutionPath, InteractionId, MessageId, MessageRole, Question, Seq,
-    Task, TaskId, TurnId, routing,
+    Answer, ChatId, DecidedBy, ExecutionPath, InteractionId, MessageId, MessageRole, Position, Question, RunnerId, Seq,
+    Task, TaskId, TaskState, TurnId, routing,
 };
-use boocoder_store::{Store, StoreError};
+use boocoder_store::{Store, StoreError, TaskFilter};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, oneshot};
@@ -20,9 +21,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::command::DispatchError;
+use crate::compaction::compact;
 use crate::core::{self, LaneKey};
 use crate::env;
-use crate::lane_core::{Action, Compared, Input, LaneCore, Prepared, TurnStart};
+use crate::history::history;
+use crate::lane_core::{Action, Adopted, Compared, Input, LaneCore, Opening, Prepared, Served, TakenUp, TurnStart};
 use crate::limits::{self, DispatchLimits};
 use crate::log::{Log, Queued, gone};
 use crate::workspace::{Owner, Workspaces};
@@ -42,9 +45,18 @@ pub(crate) struct LaneParts {
 /// What a lane can be told from outside.
 pub(crate) enum LaneCommand {
     Run(Box<Task>),
+    /// Go on with a turn that an earlier process left. The sender is dropped when all that was said is taken in.
+    TakeUp(Box<TakenUp>, oneshot::Sender<()>),
+    /// Take in an agent that an earlier process left.
+    Adopt(Box<Adopted>, oneshot::Sender<()>),
     Cancel(TaskId, DecidedBy),
     Answer(InteractionId, Answer, oneshot::Sender<Result<(), DispatchError>>),
+    /// Let the agent go if it has nothing to do.
+    Evict,
+    /// End, and the agent with it.
     Close,
+    /// End, and leave the agent to the next process.
+    Leave,
 }
 
 /// What became of something that a lane set going.
@@ -52,6 +64,7 @@ enum Step {
     Told(Input),
     Prepared(Box<Prepared>, Option<PathBuf>),
     Opened(Result<Opened, BackendError>),
+    Attached(Result<Attached, BackendError>),
     OpenAbandoned,
     Answered(Result<(), DispatchError>, Option<oneshot::Sender<Result<(), DispatchError>>>),
     Nothing,
@@ -63,18 +76,25 @@ pub(crate) struct Lane {
     core: LaneCore,
     commands: mpsc::Receiver<LaneCommand>,
     session: Option<Arc<dyn AgentSession>>,
-    events: Option<mpsc::Receiver<SessionEvent>>,
+    events: Option<mpsc::Receiver<Delivery>>,
     steps: FuturesUnordered<BoxFuture<'static, Step>>,
     outbox: VecDeque<Queued>,
     /// Gives up the opening that is under way.
     opening: CancellationToken,
+    /// Told when the agent that was closed last is no more: until then no other one is started in its place.
+    closed: Option<CancellationToken>,
     /// Where the agent works, once a worktree is there.
     cwd: Option<PathBuf>,
     /// Whether the turn under way runs on an agent that stays.
     warm: bool,
     /// Whoever answered the question that is being settled.
     answering: Option<oneshot::Sender<Result<(), DispatchError>>>,
+    chat: Option<ChatId>,
     closing: bool,
+    /// How far the journal reached when it was taken up, and whoever waits until that is taken in.
+    behind: Option<(Option<Position>, oneshot::Sender<()>)>,
+    /// The agent is left as it is, and what is under way is the next process's.
+    leaving: bool,
     once: bool,
 }
 
@@ -91,8 +111,14 @@ impl Lane {
             LaneKey::Chat(chat, _) => (Some(*chat), false),
             LaneKey::Task(_) => (None, true),
         };
+        let served = Served {
+            name: spec.name.clone(),
+            commands: spec.commands.clone(),
+            fingerprint: spec.fingerprint(),
+            outlives: parts.warm.runners().is_some(),
+        };
         let lane = Self {
-            core: LaneCore::new(spec.name.clone(), spec.commands.clone(), chat, parts.limits.clone()),
+            core: LaneCore::new(served, chat, parts.limits.clone()),
             parts,
             spec,
             commands,
@@ -101,10 +127,14 @@ impl Lane {
             steps: FuturesUnordered::new(),
             outbox: VecDeque::new(),
             opening: CancellationToken::new(),
+            closed: None,
             cwd: None,
             warm: false,
             answering: None,
+            chat,
             closing: false,
+            behind: None,
+            leaving: false,
             once,
         };
         tracker.spawn(lane.run());
@@ -115,6 +145,7 @@ impl Lane {
         let log = self.parts.log.clone();
         let mut batch = Vec::new();
         while !self.is_done() {
+            self.note_caught_up();
             let timeout = self.next_timeout();
             tokio::select! {
                 command = self.commands.recv(), if !self.closing => self.command(command),
@@ -124,11 +155,11 @@ impl Lane {
                     (Some(_), None) => {}
                 },
                 // Events wait in their bounded channel while something is to be written: that is what slows the agent.
-                count = receive(&mut self.events, &mut batch), if self.outbox.is_empty() => {
+                count = receive(&mut self.events, &mut batch), if self.outbox.is_empty() && !self.core.is_settling() => {
                     if count == 0 {
                         self.events = None;
                     } else {
-                        let gone = batch.iter().any(|event| matches!(event, SessionEvent::Exited { .. }));
+                        let gone = batch.iter().any(|it| matches!(it.event, SessionEvent::Exited { .. }));
                         self.tell(Input::Events(std::mem::take(&mut batch)));
                         if gone {
                             self.session = None;
@@ -142,7 +173,16 @@ impl Lane {
     }
 
     fn is_done(&self) -> bool {
-        self.closing && self.core.is_idle() && self.steps.is_empty() && self.outbox.is_empty()
+        let is_done = self.core.is_idle() && self.steps.is_empty();
+        self.outbox.is_empty() && (self.leaving || (self.closing && is_done))
+    }
+
+    fn note_caught_up(&mut self) {
+        let reached = |last: Option<Position>| last.is_some_and(|last| self.core.has_taken(last));
+        let is_caught_up = self.behind.as_ref().is_some_and(|(last, _)| reached(*last));
+        if is_caught_up && self.outbox.is_empty() {
+            self.behind = None;
+        }
     }
 
     fn next_timeout(&self) -> Option<Duration> {
@@ -167,9 +207,20 @@ impl Lane {
                     message: MessageId::from_uuid(env::new_id()),
                     after,
                     path,
+                    runners: new_runners(),
                 };
                 self.warm = path == ExecutionPath::AcpWarm;
                 self.tell(Input::Run(task, start));
+            }
+            Some(LaneCommand::TakeUp(taken, caught_up)) => {
+                self.behind = taken.runner.map(|_| (None, caught_up));
+                self.warm = self.path(&taken.task) == ExecutionPath::AcpWarm;
+                self.tell(Input::TakeUp(taken));
+            }
+            Some(LaneCommand::Adopt(adopted, caught_up)) => {
+                self.behind = Some((None, caught_up));
+                self.warm = true;
+                self.tell(Input::Adopt(adopted));
             }
             Some(LaneCommand::Cancel(task, by)) => self.tell(Input::Cancel(task, by)),
             Some(LaneCommand::Answer(id, answer, reply)) => match check(self.core.question(id), &answer) {
@@ -179,10 +230,12 @@ impl Lane {
                 }
                 Err(error) => answered(Some(reply), Err(error)),
             },
+            Some(LaneCommand::Evict) => self.evict(),
             Some(LaneCommand::Close) | None => {
                 self.closing = true;
                 self.tell(Input::Close);
             }
+            Some(LaneCommand::Leave) => (self.closing, self.leaving) = (true, true),
         }
     }
 
@@ -202,12 +255,21 @@ impl Lane {
                 self.tell(Input::Prepared(prepared));
             }
             Step::Opened(Ok(opened)) => {
-                let info = opened.session.info().clone();
-                self.session = Some(opened.session);
-                self.events = Some(opened.events);
-                self.tell(Input::Opened(Ok(Box::new(info))));
+                let info = self.hold(opened);
+                self.tell(Input::Opened(Ok(info)));
             }
             Step::Opened(Err(error)) => self.tell(Input::Opened(Err(error))),
+            Step::Attached(Ok(Attached { opened, state })) => {
+                let info = self.hold(opened);
+                if let Some((last, _)) = &mut self.behind {
+                    *last = Some(state.last);
+                }
+                self.tell(Input::Attached(Ok((info, state))));
+            }
+            Step::Attached(Err(error)) => {
+                self.behind = None;
+                self.tell(Input::Attached(Err(error)));
+            }
             Step::OpenAbandoned => {
                 let actions = self.core.open_abandoned(env::now());
                 self.act(actions);
@@ -215,6 +277,13 @@ impl Lane {
             Step::Answered(result, reply) => answered(reply, result),
             Step::Nothing => {}
         }
+    }
+
+    fn hold(&mut self, opened: Opened) -> Box<SessionInfo> {
+        let info = opened.session.info().clone();
+        self.session = Some(opened.session);
+        self.events = Some(opened.events);
+        Box::new(info)
     }
 
     fn tell(&mut self, input: Input) {
@@ -226,8 +295,10 @@ impl Lane {
         for action in actions {
             match action {
                 Action::Prepare { task, know_record } => self.prepare(task, know_record),
-                Action::Open(resume) => self.open(resume),
+                Action::Open(opening) => self.open(opening),
+                Action::Attach(runner, after) => self.attach(runner, after),
                 Action::AbandonOpen => self.opening.cancel(),
+                Action::Evict => self.evict(),
                 Action::Prompt(prompt) => self.with_session(move |session| async move {
                     let turn = prompt.turn;
                     let result = match session {
@@ -265,7 +336,14 @@ impl Lane {
                         })
                     }));
                 }
-                Action::CloseSession => self.close_session(),
+                Action::CloseSession(runner) => self.close_session(runner),
+                Action::Discard(runner) => self.discard(runner),
+                Action::Acknowledge(position) => self.with_session(move |session| async move {
+                    if let Some(session) = session {
+                        session.acknowledge(position).await;
+                    }
+                    Step::Nothing
+                }),
                 Action::Ended(task) => self.ended(task),
             }
         }
@@ -280,10 +358,15 @@ impl Lane {
 
     fn prepare(&mut self, task: Box<Task>, know_record: bool) {
         let parts = Arc::clone(&self.parts);
+        // An agent that is there knows what was said.
+        let is_cold = self.session.is_none();
         self.steps.push(Box::pin(async move {
             let mut prepared = Box::<Prepared>::default();
             let ready = async {
                 load(&parts, &task, know_record, &mut prepared).await?;
+                if is_cold {
+                    prepared.history = told(&parts.store, &task, parts.limits.history).await?;
+                }
                 worktree(&parts, &task).await
             };
             match ready.await {
@@ -296,17 +379,78 @@ impl Lane {
         }));
     }
 
-    fn open(&mut self, resume: Option<AgentSessionId>) {
+    fn backend(&self) -> Arc<dyn AgentBackend> {
+        Arc::clone(if self.warm { &self.parts.warm } else { &self.parts.oneshot })
+    }
+
+    fn open(&mut self, opening: Opening) {
         let Some(cwd) = self.cwd.clone() else { return };
+        let Opening { resume, runner, kept, not_before } = opening;
+        let pause = not_before.and_then(|at| Duration::try_from(at.duration_since(env::now())).ok());
         self.opening = CancellationToken::new();
-        let opening = self.opening.clone();
-        let backend = Arc::clone(if self.warm { &self.parts.warm } else { &self.parts.oneshot });
-        let spec = OpenSpec { agent: self.spec.clone(), cwd, resume };
+        let given_up = self.opening.clone();
+        let backend = self.backend();
+        let before = self.closed.take();
+        let spec = OpenSpec { agent: self.spec.clone(), cwd, resume, runner };
+        let kept = kept.map(|entry| {
+            let (queued, written) = Queued::acknowledged(entry);
+            self.outbox.push_back(queued);
+            written
+        });
         self.steps.push(Box::pin(async move {
-            tokio::select! {
-                result = backend.open(spec) => Step::Opened(result),
-                () = opening.cancelled() => Step::OpenAbandoned,
+            if let Some(kept) = kept
+                && let Err(error) = kept.await.unwrap_or_else(|_| Err(gone()))
+            {
+                let source = std::io::Error::other(error);
+                return Step::Opened(Err(BackendError::Spawn { command: spec.agent.command, source }));
             }
+            let open = async {
+                tokio::time::sleep(pause.unwrap_or_default()).await;
+                if let Some(before) = before {
+                    before.cancelled().await;
+                }
+                backend.open(spec).await
+            };
+            tokio::select! {
+                result = open => Step::Opened(result),
+                () = given_up.cancelled() => Step::OpenAbandoned,
+            }
+        }));
+    }
+
+    /// Lets an agent without work go, unless a message waits for it.
+    fn evict(&mut self) {
+        let (parts, agent, chat_id) = (Arc::clone(&self.parts), self.spec.name.clone(), self.chat);
+        self.steps.push(Box::pin(async move {
+            let waiting = TaskFilter { chat_id, state: Some(TaskState::Queued), ..TaskFilter::default() };
+            match parts.store.tasks(waiting).await {
+                Ok(tasks) if tasks.iter().all(|task| task.agent != agent) => Step::Told(Input::Evict),
+                Ok(_) => Step::Nothing,
+                Err(error) => {
+                    tracing::debug!(%error, "an agent without work stays, since nobody knows what waits for it");
+                    Step::Nothing
+                }
+            }
+        }));
+    }
+
+    fn attach(&mut self, runner: RunnerId, after: Position) {
+        let backend = self.backend();
+        self.steps.push(Box::pin(async move {
+            Step::Attached(match backend.runners() {
+                Some(runners) => runners.attach(runner, after).await,
+                None => Err(BackendError::Closed),
+            })
+        }));
+    }
+
+    fn discard(&mut self, runner: RunnerId) {
+        let backend = self.backend();
+        self.steps.push(Box::pin(async move {
+            if let Some(runners) = backend.runners() {
+                runners.discard(runner).await;
+            }
+            Step::Nothing
         }));
     }
 
@@ -345,14 +489,22 @@ impl Lane {
         }));
     }
 
-    fn close_session(&mut self) {
+    fn close_session(&mut self, runner: Option<RunnerId>) {
         self.events = None;
-        if let Some(session) = self.session.take() {
-            self.steps.push(Box::pin(async move {
+        let session = self.session.take();
+        let backend = self.backend();
+        let closed = CancellationToken::new();
+        self.closed = Some(closed.clone());
+        self.steps.push(Box::pin(async move {
+            let _told = closed.drop_guard();
+            if let Some(session) = session {
                 session.close().await;
-                Step::Nothing
-            }));
-        }
+            }
+            if let Some((runner, runners)) = runner.zip(backend.runners()) {
+                runners.discard(runner).await;
+            }
+            Step::Nothing
+        }));
     }
 
     fn discard_unused_worktree(&mut self, task: TaskId) {
@@ -370,13 +522,27 @@ impl Lane {
             self.discard_unused_worktree(task);
         }
         self.closing |= self.once;
-        let scheduler = self.parts.scheduler.clone();
+        let (scheduler, parts) = (self.parts.scheduler.clone(), Arc::clone(&self.parts));
+        let session = self.core.session();
+        self.steps.push(Box::pin(async move {
+            if let Some(session) = session
+                && let Err(error) = compact(&parts, session).await
+            {
+                tracing::warn!(%session, %error, "the log of a session was not compacted");
+            }
+            Step::Nothing
+        }));
         self.steps.push(Box::pin(async move {
             // A scheduler that has gone has nothing left to schedule.
             let _ = scheduler.send(core::Input::Ended(task)).await;
             Step::Nothing
         }));
     }
+}
+
+/// Names for the runners that a turn may start.
+pub(crate) fn new_runners() -> [RunnerId; 2] {
+    [env::new_id(), env::new_id()].map(RunnerId::from_uuid)
 }
 
 /// Removes the worktree of a task of its own if the task changed nothing in it.
@@ -391,7 +557,7 @@ async fn discard_unused(parts: &LaneParts, task: TaskId) -> Result<(), DispatchE
 }
 
 /// Whatever events are ready, at least one; zero when the agent's stream has ended. Waits for ever without a stream.
-async fn receive(events: &mut Option<mpsc::Receiver<SessionEvent>>, batch: &mut Vec<SessionEvent>) -> usize {
+async fn receive(events: &mut Option<mpsc::Receiver<Delivery>>, batch: &mut Vec<Delivery>) -> usize {
     match events {
         Some(events) => events.recv_many(batch, limits::EVENT_BATCH).await,
         None => std::future::pending().await,
@@ -407,6 +573,16 @@ async fn load(parts: &LaneParts, task: &Task, know_record: bool, prepared: &mut 
         Some(_) | None => None,
     };
     Ok(())
+}
+
+/// What was said in the chat, for an agent that has been in it before and may have to begin anew.
+pub(crate) async fn told(store: &Arc<dyn Store>, task: &Task, budget: usize) -> Result<Option<String>, DispatchError> {
+    let Some((session, chat)) = task.session_id.zip(task.chat_id) else { return Ok(None) };
+    if store.agent_session(chat, &task.agent).await?.is_none() {
+        return Ok(None);
+    }
+    let messages = store.messages(session, Some(chat)).await?;
+    Ok(history(&messages, task.id, budget))
 }
 
 /// Makes sure of the worktree.

@@ -14,8 +14,9 @@
 //! | --- | --- |
 //! | `core`, `scheduler` | decides which task runs where; does it |
 //! | `lane_core`, `lane` | decides for one agent in one chat; does it |
-//! | `recorder` | one turn's events as frames and as a message |
+//! | `recorder`, `history` | one turn's events as frames and as a message; a chat's messages as a prompt |
 //! | `log`, `broker` | the one writer; the fan-out to clients |
+//! | `compaction` | what the log need not hold any more |
 //! | `workspace`, `pending` | worktrees, and what their diffs mean for the queue of pending changes |
 //! | `sessions`, `decisions` | projects, sessions and chats; a human's decisions |
 //! | `sweep`, `replay` | what a start settles of what an earlier process left; messages put together from their frames |
@@ -71,10 +72,12 @@
 
 mod broker;
 mod command;
+mod compaction;
 pub mod core;
 mod decisions;
 mod dispatcher;
 mod env;
+mod history;
 mod lane;
 mod lane_core;
 pub mod limits;

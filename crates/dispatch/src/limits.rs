@@ -13,6 +13,9 @@ pub(crate) const LOG_GROUP: usize = 256;
 /// The first and the longest pause between two tries to reach the database.
 pub(crate) const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
 
+/// How much may be shown before it is on disk, in bytes, and for how long; see `log::volatile`.
+pub(crate) const VOLATILE: (usize, Duration) = (4 * 1024 * 1024, Duration::from_millis(200));
+
 /// Events taken from an agent at once.
 pub(crate) const EVENT_BATCH: usize = 512;
 
@@ -25,6 +28,9 @@ pub(crate) const RING: ReadBudget = ReadBudget { frames: 2048, bytes: 2 * 1024 *
 /// Frames and bytes that a client is given at once.
 pub(crate) const CLIENT_BATCH: ReadBudget = ReadBudget { frames: 256, bytes: 256 * 1024 };
 
+/// How long a start waits until what agents said while there was no server is taken in.
+pub(crate) const CATCH_UP: Duration = Duration::from_secs(10);
+
 /// Commands that may wait for a lane or for the scheduler.
 pub(crate) const COMMAND_QUEUE: usize = 64;
 
@@ -35,6 +41,11 @@ pub(crate) const SETTLE_TRIES: usize = 3;
 pub(crate) const SETTLEMENT_LOOKS: usize = 20;
 /// The pause between two looks at something that is about to happen.
 pub(crate) const SETTLEMENT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The shortest and the longest time for which an agent without work is kept, unless that is configured.
+pub(crate) const IDLE: (Duration, Duration) = (Duration::from_secs(15 * 60), Duration::from_secs(4 * 3600));
+/// How much longer an agent is kept than it takes to open it.
+pub(crate) const IDLE_PER_OPENING: u32 = 1200;
 
 /// The characters of an answer that a task's summary shows.
 pub(crate) const SUMMARY: usize = 500;
@@ -52,6 +63,22 @@ pub struct DispatchLimits {
     pub shutdown: Duration,
     /// The pause after a failed claim before the next try.
     pub claim_retry: Duration,
+    /// How long a warm agent without work is kept; none for as long as its opening is worth.
+    pub idle: Option<Duration>,
+    /// Warm agents that are kept at once; one more lets the one go that has been without work for longest.
+    pub max_warm: usize,
+    /// How often an agent may die within `crash_window` before it is parked.
+    pub crashes: usize,
+    /// How long a death counts.
+    pub crash_window: Duration,
+    /// The pause before the start after a second death; it doubles with each further one.
+    pub crash_pause: Duration,
+    /// How long an agent that works without having been asked may be silent before that counts as over.
+    pub activity: Duration,
+    /// Frames of a session that the log keeps at least; older ones go once the turns that they tell of have ended.
+    pub log_frames: u64,
+    /// How much of a chat's history an agent is told that cannot go on with its own session, in bytes.
+    pub history: usize,
 }
 
 impl Default for DispatchLimits {
@@ -62,6 +89,14 @@ impl Default for DispatchLimits {
             turn: Duration::from_secs(24 * 3600),
             shutdown: Duration::from_secs(30),
             claim_retry: Duration::from_millis(500),
+            idle: None,
+            max_warm: 32,
+            crashes: 4,
+            crash_window: Duration::from_secs(600),
+            crash_pause: Duration::from_secs(1),
+            activity: Duration::from_secs(10),
+            log_frames: 200_000,
+            history: 64 * 1024,
         }
     }
 }

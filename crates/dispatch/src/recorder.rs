@@ -31,16 +31,33 @@ impl Subject {
 pub(crate) struct Recorder {
     message: Message,
     tool_calls: IndexMap<ToolCallId, ToolCallSnapshot>,
-    used: StepUsage,
+    /// The totals when the turn began.
+    began: StepUsage,
     subject: Subject,
 }
 
 impl Recorder {
-    /// Begins with an empty message.
+    /// Begins with a message as it is.
     pub(crate) fn new(message: Message) -> Self {
         let subject =
             Subject { chat_id: message.chat_id, message_id: Some(message.id), task_id: Some(message.task_id) };
-        Self { message, tool_calls: IndexMap::new(), used: StepUsage::default(), subject }
+        let tool_calls = message.tool_calls.iter().map(|call| (call.id.clone(), call.clone())).collect();
+        Self { message, tool_calls, began: StepUsage::default(), subject }
+    }
+
+    /// Goes on with a message that an earlier process began, when the totals were `began`.
+    pub(crate) fn resume(message: Message, began: StepUsage) -> Self {
+        Self { began, ..Self::new(message) }
+    }
+
+    /// The agent is asked: what is used from now on is this turn's.
+    pub(crate) const fn begin(&mut self, totals: StepUsage) {
+        self.began = totals;
+    }
+
+    /// The totals when the turn began.
+    pub(crate) const fn began(&self) -> StepUsage {
+        self.began
     }
 
     /// What the turn's frames are about.
@@ -49,12 +66,16 @@ impl Recorder {
     }
 
     /// What the turn used so far.
-    pub(crate) const fn used(&self) -> StepUsage {
-        self.used
+    pub(crate) const fn used(&self, totals: StepUsage) -> StepUsage {
+        StepUsage {
+            input: totals.input.saturating_sub(self.began.input),
+            output: totals.output.saturating_sub(self.began.output),
+            cost: (totals.cost - self.began.cost).max(0.0),
+        }
     }
 
-    /// Takes in one event: the message grows, and `frames` too.
-    pub(crate) fn record(&mut self, event: AgentEvent, ledger: &mut UsageMapper, frames: &mut Vec<Frame>) {
+    /// Takes in one event: the message grows, and `frames` too. Text may `join` the frame before.
+    pub(crate) fn record(&mut self, event: AgentEvent, ledger: &mut UsageMapper, frames: &mut Vec<Frame>, join: bool) {
         match &event {
             AgentEvent::Text(text) => self.message.content.push_str(text),
             AgentEvent::Reasoning(text) => self.message.reasoning.push_str(text),
@@ -63,10 +84,7 @@ impl Recorder {
                 self.tool_calls.insert(call.id.clone(), call.clone());
             }
             AgentEvent::Usage(report) => {
-                let delta = ledger.apply(report);
-                self.used.input += delta.input;
-                self.used.output += delta.output;
-                self.used.cost += delta.cost;
+                ledger.apply(report);
             }
             AgentEvent::UserContent(_)
             | AgentEvent::Plan(_)
@@ -78,7 +96,7 @@ impl Recorder {
             | AgentEvent::Compaction { .. }
             | AgentEvent::Unmapped { .. } => {}
         }
-        push_frame(frames, self.subject, FrameBody::from_event(event, ledger.totals(), ledger.context()));
+        push_frame(frames, self.subject, FrameBody::from_event(event, ledger.totals(), ledger.context()), join);
     }
 
     /// The message as it stands.
@@ -106,17 +124,19 @@ pub(crate) fn record_between_turns(
     ledger: &mut UsageMapper,
     subject: Subject,
     frames: &mut Vec<Frame>,
+    join: bool,
 ) {
     if let AgentEvent::Usage(report) = &event {
         ledger.apply(report);
     }
     let context: Option<ContextUse> = ledger.context();
-    push_frame(frames, subject, FrameBody::from_event(event, ledger.totals(), context));
+    push_frame(frames, subject, FrameBody::from_event(event, ledger.totals(), context), join);
 }
 
-/// Appends a frame; text that follows text of the same sort and message shares its delta, up to a limit.
-fn push_frame(frames: &mut Vec<Frame>, subject: Subject, body: FrameBody) {
-    let same = |frame: &&mut Frame| frame.message_id == subject.message_id && frame.chat_id == subject.chat_id;
+/// Appends a frame. Where it may join, text that follows text of the same sort and message shares its delta, up to a
+/// limit.
+fn push_frame(frames: &mut Vec<Frame>, subject: Subject, body: FrameBody, join: bool) {
+    let same = |frame: &&mut Frame| join && frame.message_id == subject.message_id && frame.chat_id == subject.chat_id;
     if let Some(last) = frames.last_mut().filter(same) {
         match (&mut last.body, &body) {
             (FrameBody::Delta { content: tail }, FrameBody::Delta { content: more })

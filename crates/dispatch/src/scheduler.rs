@@ -17,6 +17,7 @@ use crate::lane_core::task_updated;
 use crate::limits;
 use crate::log::Entry;
 use crate::recorder::Subject;
+use crate::sweep::Left;
 
 /// What the scheduler is asked from outside.
 pub(crate) enum Request {
@@ -30,6 +31,8 @@ pub(crate) enum Request {
     CloseChat(ChatId),
     /// Stop; answered when every lane has ended.
     Drain(oneshot::Sender<()>),
+    /// Stop and leave the agents to the next process; answered when every lane has ended.
+    Leave(oneshot::Sender<()>),
 }
 
 pub(crate) struct Scheduler {
@@ -42,26 +45,35 @@ pub(crate) struct Scheduler {
 }
 
 impl Scheduler {
+    /// Starts it with what an earlier process left. The receiver is told when that is taken in.
     pub(crate) fn start(
         parts: Arc<LaneParts>,
         registry: Arc<Registry>,
+        left: Vec<Left>,
         requests: mpsc::Receiver<Request>,
         inputs: mpsc::Receiver<Input>,
-    ) {
-        let core = DispatchCore::new(parts.limits.max_running);
+    ) -> oneshot::Receiver<()> {
+        let (ready, is_ready) = oneshot::channel();
+        let core = DispatchCore::new(parts.limits.max_running, parts.limits.max_warm);
         let wakeups = parts.store.wakeups();
         let scheduler =
             Self { core, parts, registry, lanes: BTreeMap::new(), tracker: TaskTracker::new(), drained: None };
-        tokio::spawn(scheduler.run(requests, inputs, wakeups));
+        tokio::spawn(scheduler.run(left, ready, requests, inputs, wakeups));
+        is_ready
     }
 
     async fn run(
         mut self,
+        left: Vec<Left>,
+        ready: oneshot::Sender<()>,
         mut requests: mpsc::Receiver<Request>,
         mut inputs: mpsc::Receiver<Input>,
         mut wakeups: watch::Receiver<u64>,
     ) {
         let mut watching = true;
+        self.take_up(left).await;
+        // Whoever started this may have given up.
+        let _ = ready.send(());
         self.tell(Input::Wake).await;
         loop {
             tokio::select! {
@@ -101,6 +113,43 @@ impl Scheduler {
                 self.drained = Some(done);
                 self.tell(Input::Drain).await;
             }
+            Request::Leave(done) => {
+                self.drained = Some(done);
+                self.tell(Input::Leave).await;
+                self.end_lanes(|| LaneCommand::Leave);
+            }
+        }
+    }
+
+    /// Goes on with what an earlier process left, and waits until all that its agents said meanwhile is taken in: a frame
+    /// that was shown before keeps its number only if nothing else gets one first.
+    async fn take_up(&mut self, left: Vec<Left>) {
+        let mut catching_up = Vec::new();
+        for left in left {
+            let (caught_up, is_caught_up) = oneshot::channel();
+            let (task, key, agent, command) = match left {
+                Left::Run(task) => (Some(task.id), LaneKey::of(&task), task.agent.clone(), LaneCommand::Run(task)),
+                Left::Turn(taken) => {
+                    let task = &taken.task;
+                    let (id, key, agent) = (task.id, LaneKey::of(task), task.agent.clone());
+                    (Some(id), key, agent, LaneCommand::TakeUp(taken, caught_up))
+                }
+                Left::Agent(chat, adopted) => {
+                    let agent = adopted.runner.agent.clone();
+                    (None, LaneKey::Chat(chat, agent.clone()), agent, LaneCommand::Adopt(adopted, caught_up))
+                }
+            };
+            let Some(spec) = self.registry.get(&agent).cloned() else { continue };
+            let lane = Lane::start(Arc::clone(&self.parts), spec, &key, &self.tracker);
+            let _ = lane.send(command).await;
+            self.lanes.insert(key.clone(), lane);
+            self.tell(Input::TakenUp(task, key)).await;
+            catching_up.push(is_caught_up);
+        }
+        // A lane that drops its end has nothing to catch up with.
+        let all = futures::future::join_all(catching_up);
+        if tokio::time::timeout(limits::CATCH_UP, all).await.is_err() {
+            tracing::warn!("what agents said while there was no server is still being taken in");
         }
     }
 
@@ -114,7 +163,12 @@ impl Scheduler {
                         let _ = lane.send(LaneCommand::Cancel(task, by)).await;
                     }
                 }
-                Action::Drained => self.close_lanes(),
+                Action::Evict(key) => {
+                    if let Some(lane) = self.lanes.get(&key) {
+                        let _ = lane.send(LaneCommand::Evict).await;
+                    }
+                }
+                Action::Drained => self.end_lanes(|| LaneCommand::Close),
             }
         }
     }
@@ -196,14 +250,14 @@ impl Scheduler {
         }
     }
 
-    fn close_lanes(&mut self) {
+    fn end_lanes(&mut self, command: fn() -> LaneCommand) {
         let lanes = std::mem::take(&mut self.lanes);
         let tracker = self.tracker.clone();
         tracker.close();
         let done = self.drained.take();
         tokio::spawn(async move {
             for lane in lanes.into_values() {
-                let _ = lane.send(LaneCommand::Close).await;
+                let _ = lane.send(command()).await;
             }
             tracker.wait().await;
             if let Some(done) = done {

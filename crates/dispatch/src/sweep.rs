@@ -1,18 +1,21 @@
-//! What a starting process settles of what an earlier one left: in order, interactions, turns and tasks, agent sessions.
+//! What a starting process does about what an earlier one left: turns whose agents live on are gone on with, all else is
+//! settled, in order: interactions, turns and tasks, runners, agent sessions, worktrees.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use boocoder_backend::{Registry, Runners};
 use boocoder_model::{
-    AgentName, AgentSessionStatus, DecidedBy, InteractionOutcome, Message, MessageRole, MessageStatus, Seq, Task,
-    TaskState, Turn, TurnOutcome,
+    AgentName, AgentSession, AgentSessionStatus, ChatId, DecidedBy, InteractionOutcome, Message, MessageRole,
+    MessageStatus, Runner, RunnerId, Seq, Task, TaskId, TaskState, Turn, TurnOutcome,
 };
 use boocoder_store::{Change, InteractionFilter, Store, TaskFilter};
 use boocoder_wire::FrameBody;
 
 use crate::command::DispatchError;
 use crate::env;
-use crate::lane_core::{settlement, task_updated};
+use crate::lane::{new_runners, told};
+use crate::lane_core::{Adopted, TakenUp, settlement, task_updated};
 use crate::log::{Entry, Log};
 use crate::recorder::{Subject, touched};
 use crate::replay;
@@ -21,56 +24,220 @@ use crate::workspace::Workspaces;
 /// Why a turn that was running then has failed.
 const REASON: &str = "the server stopped in the middle of the turn";
 
-/// How much there was to settle.
+/// What an earlier process left and this one goes on with.
+pub(crate) enum Left {
+    /// A task that was claimed, and nothing more.
+    Run(Box<Task>),
+    /// A turn under way.
+    Turn(Box<TakenUp>),
+    /// A warm agent that waits.
+    Agent(ChatId, Box<Adopted>),
+}
+
+/// How much there was to see to.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Swept {
     pub(crate) interactions: usize,
     pub(crate) tasks: usize,
+    pub(crate) turns_taken_up: usize,
+    pub(crate) agents_taken_up: usize,
+    pub(crate) runners: usize,
     pub(crate) agent_sessions: usize,
+    pub(crate) messages: usize,
 }
 
 impl Swept {
-    /// Whether there was nothing to settle.
-    pub(crate) const fn is_none(&self) -> bool {
-        self.interactions + self.tasks + self.agent_sessions == 0
+    /// One line that says it all.
+    pub(crate) fn tell(&self) {
+        tracing::info!(
+            turns_taken_up = self.turns_taken_up,
+            agents_taken_up = self.agents_taken_up,
+            interactions = self.interactions,
+            tasks = self.tasks,
+            runners = self.runners,
+            agent_sessions = self.agent_sessions,
+            messages = self.messages,
+            "saw to what an earlier process left"
+        );
     }
 }
 
-/// Settles what was left. Doing it again finds nothing.
-pub(crate) async fn run(store: &Arc<dyn Store>, log: &Log, workspaces: &Workspaces) -> Result<Swept, DispatchError> {
-    let mut swept = Swept::default();
-    for asked in store.interactions(InteractionFilter::default()).await? {
-        let subject = Subject { chat_id: asked.chat_id, message_id: None, task_id: Some(asked.task_id) };
-        let (change, frame) =
-            settlement(subject, asked.id, InteractionOutcome::Cancelled, DecidedBy::Crash, env::now());
-        log.write(Entry { session: asked.session_id, changes: vec![change], frames: vec![frame] }).await?;
-        swept.interactions += 1;
-    }
-    let running = TaskFilter { state: Some(TaskState::Running), ..TaskFilter::default() };
-    for task in store.tasks(running).await? {
-        settle_task(store, log, workspaces, task).await?;
-        swept.tasks += 1;
-    }
-    for mut session in store.live_agent_sessions().await? {
-        session.status = match session.status {
-            AgentSessionStatus::Active => AgentSessionStatus::Crashed,
-            AgentSessionStatus::Idle | AgentSessionStatus::Crashed | AgentSessionStatus::Closed => {
-                AgentSessionStatus::Closed
+/// What a sweep works with.
+pub(crate) struct Sweep<'a> {
+    pub(crate) store: &'a Arc<dyn Store>,
+    pub(crate) log: &'a Log,
+    pub(crate) workspaces: &'a Workspaces,
+    pub(crate) registry: &'a Registry,
+    /// The agents that outlive a process, where they do.
+    pub(crate) runners: Option<&'a dyn Runners>,
+    /// How much of a chat's history an agent may be told, in bytes.
+    pub(crate) history: usize,
+}
+
+impl Sweep<'_> {
+    /// Settles what was left, and says what goes on. Doing it again finds nothing more to settle.
+    pub(crate) async fn run(&self) -> Result<(Swept, Vec<Left>), DispatchError> {
+        let (mut swept, mut left) = (Swept::default(), Vec::new());
+        let mut rows: BTreeMap<RunnerId, Runner> =
+            self.store.runners().await?.into_iter().map(|row| (row.id, row)).collect();
+        let running = TaskFilter { state: Some(TaskState::Running), ..TaskFilter::default() };
+        let (going_on, crashed): (Vec<_>, Vec<_>) =
+            self.store.tasks(running).await?.into_iter().partition(|task| self.goes_on(&task.agent));
+        let tasks: BTreeSet<TaskId> = going_on.iter().map(|task| task.id).collect();
+        swept.interactions = self.settle_interactions(&tasks).await?;
+        for task in crashed {
+            settle_task(self.store, self.log, self.workspaces, task).await?;
+            swept.tasks += 1;
+        }
+        let mut kept = BTreeSet::new();
+        for task in going_on {
+            let row = rows.values().find(|row| is_of(row, &task)).map(|row| row.id).and_then(|id| rows.remove(&id));
+            kept.extend(row.as_ref().map(|row| row.id));
+            left.push(self.take_up(task, row).await?);
+            swept.turns_taken_up += 1;
+        }
+        for row in rows.into_values() {
+            match self.adopt(&row).await? {
+                Some((chat, adopted)) => {
+                    kept.insert(row.id);
+                    swept.agents_taken_up += 1;
+                    left.push(Left::Agent(chat, Box::new(adopted)));
+                }
+                None => {
+                    self.write(vec![Change::EndRunner { id: row.id, at: env::now() }]).await?;
+                }
             }
-        };
-        let subject = Subject { chat_id: Some(session.chat_id), ..Subject::default() };
-        let frame = subject.frame(FrameBody::AgentSessionUpdated {
-            agent: session.agent.to_string(),
-            status: session.status.to_string(),
-            has_session: session.native_id.is_some(),
-            resumed: session.resumed.map(|resumed| resumed.to_string()),
-        });
-        let owner = store.chat(session.chat_id).await?.map(|chat| chat.session_id);
-        let changes = vec![Change::PutAgentSession(Box::new(session))];
-        log.write(Entry { session: owner, changes, frames: vec![frame] }).await?;
-        swept.agent_sessions += 1;
+        }
+        swept.messages = self.end_activities(&left).await?;
+        swept.runners = self.discard_all_but(&kept).await;
+        swept.agent_sessions = self.settle_agent_sessions(&left).await?;
+        Ok((swept, left))
     }
-    Ok(swept)
+
+    /// Whether turns and warm agents of this name may go on: they live in processes of their own, and are still wanted.
+    fn goes_on(&self, agent: &AgentName) -> bool {
+        self.runners.is_some() && self.registry.get(agent).is_some_and(|spec| spec.enabled)
+    }
+
+    /// Questions of turns that do not go on are cancelled.
+    async fn settle_interactions(&self, going_on: &BTreeSet<TaskId>) -> Result<usize, DispatchError> {
+        let open = self.store.interactions(InteractionFilter::default()).await?;
+        let orphans: Vec<_> = open.into_iter().filter(|asked| !going_on.contains(&asked.task_id)).collect();
+        for asked in &orphans {
+            let subject = Subject { chat_id: asked.chat_id, message_id: None, task_id: Some(asked.task_id) };
+            let (change, frame) =
+                settlement(subject, asked.id, InteractionOutcome::Cancelled, DecidedBy::Crash, env::now());
+            self.log.write(Entry { session: asked.session_id, changes: vec![change], frames: vec![frame] }).await?;
+        }
+        Ok(orphans.len())
+    }
+
+    /// A task that was running, as far as it came.
+    async fn take_up(&self, task: Task, row: Option<Runner>) -> Result<Left, DispatchError> {
+        let turns = self.store.turns_of_task(task.id).await?;
+        let messages = self.store.messages_of_task(task.id).await?;
+        let begun = turns.into_iter().rev().find(|turn| turn.outcome.is_none()).and_then(|turn| {
+            let message = messages.into_iter().find(|message| message.id == turn.message_id)?;
+            Some((turn, message))
+        });
+        let Some((turn, message)) = begun else { return Ok(Left::Run(Box::new(task))) };
+        let message = match task.session_id {
+            Some(session) => replay::put_together(self.store, session, turn.after, message).await?,
+            None => message,
+        };
+        let record = match task.chat_id {
+            Some(chat) => self.store.agent_session(chat, &task.agent).await?,
+            None => None,
+        };
+        let of_task = InteractionFilter { task_id: Some(task.id), settled: true, ..InteractionFilter::default() };
+        let interactions = self.store.interactions(of_task).await?;
+        let runner = row.map(|row| (row.id, row.consumed));
+        let history = told(self.store, &task, self.history).await?;
+        let (task, runners) = (Box::new(task), new_runners());
+        Ok(Left::Turn(Box::new(TakenUp { task, turn, message, runner, record, interactions, history, runners })))
+    }
+
+    /// A warm agent without a turn, if its chat is still there.
+    async fn adopt(&self, row: &Runner) -> Result<Option<(ChatId, Adopted)>, DispatchError> {
+        let Some(chat) = row.chat_id.filter(|_| self.goes_on(&row.agent)) else { return Ok(None) };
+        let Some(chat) = self.store.chat(chat).await? else { return Ok(None) };
+        let record = self.store.agent_session(chat.id, &row.agent).await?;
+        Ok(Some((chat.id, Adopted { session: chat.session_id, runner: row.clone(), record })))
+    }
+
+    /// What an agent said without having been asked is whole as far as it came.
+    async fn end_activities(&self, left: &[Left]) -> Result<usize, DispatchError> {
+        let grows_on = |message: &Message| {
+            left.iter().any(|left| matches!(left, Left::Turn(taken) if taken.turn.message_id == message.id))
+        };
+        let mut ended = 0;
+        for message in self.store.streaming_messages().await?.into_iter().filter(|message| !grows_on(message)) {
+            let Some(session) = message.session_id else { continue };
+            let said = replay::put_together(self.store, session, Seq::ZERO, message).await?;
+            let said = Message { status: MessageStatus::Complete, finished_at: Some(env::now()), ..said };
+            let subject = Subject { chat_id: said.chat_id, message_id: Some(said.id), task_id: Some(said.task_id) };
+            let frame = subject.frame(FrameBody::MessageComplete { status: said.status.to_string(), error: None });
+            let changes = vec![Change::PutMessage(Box::new(said))];
+            self.log.write(Entry { session: Some(session), changes, frames: vec![frame] }).await?;
+            ended += 1;
+        }
+        Ok(ended)
+    }
+
+    /// Ends the runners that nobody knows, and forgets the journals of those that have ended.
+    async fn discard_all_but(&self, kept: &BTreeSet<RunnerId>) -> usize {
+        let Some(runners) = self.runners else { return 0 };
+        let unknown: Vec<_> = runners.list().await.into_iter().filter(|id| !kept.contains(id)).collect();
+        futures::future::join_all(unknown.iter().map(|id| runners.discard(*id))).await;
+        unknown.len()
+    }
+
+    /// Agent sessions without a runner are not live, whatever was last kept of them.
+    async fn settle_agent_sessions(&self, left: &[Left]) -> Result<usize, DispatchError> {
+        let goes_on = |session: &AgentSession| {
+            left.iter().any(|left| match left {
+                Left::Agent(chat, adopted) => *chat == session.chat_id && adopted.runner.agent == session.agent,
+                Left::Turn(taken) => taken.task.chat_id == Some(session.chat_id) && taken.task.agent == session.agent,
+                Left::Run(_) => false,
+            })
+        };
+        let live = self.store.live_agent_sessions().await?;
+        let mut settled = 0;
+        for mut session in live.into_iter().filter(|session| !goes_on(session)) {
+            session.status = match session.status {
+                AgentSessionStatus::Active => AgentSessionStatus::Crashed,
+                AgentSessionStatus::Idle
+                | AgentSessionStatus::Crashed
+                | AgentSessionStatus::Closed
+                | AgentSessionStatus::Parked => AgentSessionStatus::Closed,
+            };
+            let subject = Subject { chat_id: Some(session.chat_id), ..Subject::default() };
+            let frame = subject.frame(FrameBody::AgentSessionUpdated {
+                agent: session.agent.to_string(),
+                status: session.status.to_string(),
+                has_session: session.native_id.is_some(),
+                resumed: session.resumed.map(|resumed| resumed.to_string()),
+            });
+            let owner = self.store.chat(session.chat_id).await?.map(|chat| chat.session_id);
+            let changes = vec![Change::PutAgentSession(Box::new(session))];
+            self.log.write(Entry { session: owner, changes, frames: vec![frame] }).await?;
+            settled += 1;
+        }
+        Ok(settled)
+    }
+
+    async fn write(&self, changes: Vec<Change>) -> Result<(), DispatchError> {
+        Ok(self.log.write(Entry { session: None, changes, frames: Vec::new() }).await?)
+    }
+}
+
+/// Whether a runner keeps the agent that this task runs on.
+fn is_of(row: &Runner, task: &Task) -> bool {
+    match (row.chat_id, task.chat_id) {
+        (Some(kept), Some(chat)) => kept == chat && row.agent == task.agent,
+        (None, _) => row.task_id == task.id,
+        (Some(_), None) => false,
+    }
 }
 
 async fn settle_task(

@@ -88,6 +88,8 @@ id! {
     PendingId;
     /// One hunk of a pending change.
     HunkId;
+    /// A process that keeps one agent alive beside the server, and the journal of what the agent said.
+    RunnerId;
 }
 
 name! {
@@ -99,24 +101,32 @@ name! {
     ToolCallId;
 }
 
-/// The number of a frame within its session: 1 for the first, then up by one without a hole.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Seq(pub u64);
+/// Declares a newtype over a number that counts up from 1.
+macro_rules! number {
+    ($($(#[$meta:meta])* $name:ident;)+) => { $(
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub u64);
 
-impl Seq {
-    /// Before the first frame: replaying after it gives everything.
-    pub const ZERO: Self = Self(0);
+        impl $name {
+            /// Before the first one: what comes after it is everything.
+            pub const ZERO: Self = Self(0);
 
-    /// The number after this one.
-    #[must_use]
-    pub const fn next(self) -> Self {
-        Self(self.0 + 1)
-    }
+            /// The number after this one.
+            #[must_use]
+            pub const fn next(self) -> Self { Self(self.0 + 1) }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { self.0.fmt(f) }
+        }
+    )+ };
 }
 
-impl fmt::Display for Seq {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
+number! {
+    /// The number of a frame within its session: 1 for the first, then up by one without a hole.
+    Seq;
+    /// The number of a record within a runner's journal: 1 for the first, then up by one without a hole.
+    Position;
 }

@@ -124,6 +124,17 @@ impl InteractionOutcome {
     }
 }
 
+impl From<InteractionOutcome> for Answer {
+    fn from(outcome: InteractionOutcome) -> Self {
+        match outcome {
+            InteractionOutcome::Selected(option) => Self::Select(option),
+            InteractionOutcome::Accepted(content) => Self::Accept(content),
+            InteractionOutcome::Declined => Self::Decline,
+            InteractionOutcome::Cancelled => Self::Cancel,
+        }
+    }
+}
+
 impl From<Answer> for InteractionOutcome {
     fn from(answer: Answer) -> Self {
         match answer {

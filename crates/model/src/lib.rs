@@ -44,16 +44,17 @@ pub use event::{
     AgentCommand, AgentEvent, ConfigChoice, ConfigOption, ConfigValue, PlanEntry, PlanPriority, PlanStatus,
 };
 pub use ids::{
-    AgentName, AgentSessionId, ChatId, HunkId, InteractionId, MessageId, PendingId, ProjectId, Seq, SessionId, TaskId,
-    ToolCallId, TurnId, WorktreeId,
+    AgentName, AgentSessionId, ChatId, HunkId, InteractionId, MessageId, PendingId, Position, ProjectId, RunnerId, Seq,
+    SessionId, TaskId, ToolCallId, TurnId, WorktreeId,
 };
 pub use interaction::{Answer, InteractionKind, InteractionOutcome, PermissionKind, PermissionOption, Question};
 pub use outcome::{DecidedBy, StopReason, TurnOutcome, TurnStatus};
 pub use raw::RawJson;
 pub use record::{
-    AgentSession, AgentSessionStatus, Approval, BlobRef, Chat, ExecutionPath, Hunk, Interaction, Message, MessageRole,
-    MessageStatus, Operation, PendingChange, PendingStatus, Project, Resumed, Session, Task, TaskState, Turn, Worktree,
+    AgentSession, AgentSessionStatus, Approval, BlobRef, Chat, Consumed, ExecutionPath, Hunk, Interaction, Message,
+    MessageRole, MessageStatus, Operation, PendingChange, PendingStatus, Project, Resumed, Runner, Session, Task,
+    TaskState, Turn, Worktree,
 };
 pub use text_enum::UnknownName;
 pub use tool_call::{Location, ToolCallSnapshot, ToolContent, ToolKind, ToolStatus};
-pub use usage::{ContextUse, StepUsage, TokenCounts, UsageReport};
+pub use usage::{ContextUse, StepUsage, TokenCounts, UsageLedger, UsageReport};

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use crate::text_enum::text_enum;
 use crate::{
     AgentName, AgentSessionId, ChatId, ContentPart, DecidedBy, HunkId, InteractionId, InteractionOutcome, MessageId,
-    PendingId, ProjectId, Question, Seq, SessionId, StepUsage, TaskId, ToolCallSnapshot, TurnId, TurnOutcome,
-    WorktreeId,
+    PendingId, Position, ProjectId, Question, RunnerId, Seq, SessionId, StepUsage, TaskId, ToolCallSnapshot, TurnId,
+    TurnOutcome, UsageLedger, WorktreeId,
 };
 
 /// A git repository on this machine.
@@ -145,6 +145,8 @@ pub struct Task {
     pub approval: Approval,
     /// How far it has come.
     pub state: TaskState,
+    /// Who wants it to stop, if somebody does, although it runs: kept, so that no crash forgets it.
+    pub cancel_requested: Option<DecidedBy>,
     /// How it was run, once it was.
     pub execution_path: Option<ExecutionPath>,
     /// How it ended, once it has.
@@ -254,6 +256,8 @@ text_enum! {
         Crashed = "crashed",
         /// Ended on purpose.
         Closed = "closed",
+        /// Its process died too often in too short a time; a new message starts it again.
+        Parked = "parked",
     }
 }
 
@@ -290,6 +294,35 @@ pub struct AgentSession {
     pub usage: StepUsage,
     /// When it last did something.
     pub last_active_at: Option<Timestamp>,
+}
+
+/// A process that keeps one agent alive beside the server, as the server knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Runner {
+    /// Its id.
+    pub id: RunnerId,
+    /// The chat whose agent it keeps, or none for the agent of a task of its own.
+    pub chat_id: Option<ChatId>,
+    /// The task that it was started for.
+    pub task_id: TaskId,
+    /// The agent.
+    pub agent: AgentName,
+    /// How far its journal has been taken in.
+    pub consumed: Consumed,
+    /// When it was started.
+    pub created_at: Timestamp,
+}
+
+/// How far a journal has been taken in, and what taking in the next record depends on. It is kept together with the
+/// frames that the records became, so that after any crash the next record becomes the same frames again.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Consumed {
+    /// The last record taken in.
+    pub position: Position,
+    /// The usage totals after it.
+    pub ledger: UsageLedger,
+    /// The turn under way at it, and the totals when that turn began.
+    pub turn: Option<(TurnId, StepUsage)>,
 }
 
 /// A question from an agent to a human.

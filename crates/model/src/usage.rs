@@ -121,3 +121,16 @@ mod tests {
         assert_eq!(COUNTS.fold(-1.0).cost, 0.0);
     }
 }
+
+/// What the arithmetic of totals has to remember between two reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct UsageLedger {
+    /// The sum of all deltas.
+    pub added: StepUsage,
+    /// The highest running total, moved up by `base`.
+    pub told: StepUsage,
+    /// What was used before the agent's own counters began.
+    pub base: StepUsage,
+    /// How full the context was at the last report.
+    pub context: Option<ContextUse>,
+}

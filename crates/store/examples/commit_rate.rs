@@ -1,4 +1,4 @@
-//! Prints how fast a database takes frames and messages:
+//! Prints how fast a database takes frames, with and without how far a journal is, and messages:
 //! `cargo run --release -p boocoder-store --example commit_rate -- 'host=/run/postgresql dbname=scratch'`
 //!
 //! It writes a project and a session of its own into that database, and leaves them there.
@@ -8,8 +8,8 @@ use std::io::Write;
 use std::time::Duration;
 
 use boocoder_model::{
-    Approval, Chat, ChatId, ContentPart, Message, MessageId, MessageRole, MessageStatus, Project, ProjectId, Seq,
-    Session, SessionId, Task, TaskId, TaskState,
+    Approval, Chat, ChatId, Consumed, ContentPart, Message, MessageId, MessageRole, MessageStatus, Position, Project,
+    ProjectId, Runner, RunnerId, Seq, Session, SessionId, StepUsage, Task, TaskId, TaskState, TurnId, UsageLedger,
 };
 use boocoder_store::{Change, PgConfig, PgStore, ReadBudget, Store, StoredFrame, WriteBatch};
 use jiff::Timestamp;
@@ -19,8 +19,9 @@ use uuid::Uuid;
 const AT: Timestamp = Timestamp::UNIX_EPOCH;
 
 /// How often each thing is done.
-const SINGLE_FRAMES: u64 = 2_000;
+const COMMITS: u64 = 2_000;
 const BATCHES: u64 = 200;
+const FRAMES_IN_A_GROUP: u64 = 20;
 const FRAMES_IN_A_BATCH: u64 = 500;
 const MESSAGES: u32 = 500;
 
@@ -30,6 +31,8 @@ struct Writer {
     project: ProjectId,
     session: SessionId,
     chat: ChatId,
+    runner: RunnerId,
+    turn: TurnId,
     last: u64,
 }
 
@@ -45,7 +48,38 @@ impl Writer {
             Change::AddChat(Chat { id: chat, session_id: session, title: "frames".into(), created_at: AT }),
         ];
         store.commit(WriteBatch { changes, frames: Vec::new(), durable: true }).await?;
-        Ok(Self { store, project, session, chat, last: 0 })
+        let (runner, turn) = (RunnerId::from_uuid(fresh()), TurnId::from_uuid(fresh()));
+        let writer = Self { store, project, session, chat, runner, turn, last: 0 };
+        writer.start_runner().await?;
+        Ok(writer)
+    }
+
+    /// Adds the runner, with a task that it was started for.
+    async fn start_runner(&self) -> Result<(), Box<dyn Error>> {
+        let task = self.task();
+        let runner = Runner {
+            id: self.runner,
+            chat_id: Some(self.chat),
+            task_id: task.id,
+            agent: "demo".into(),
+            consumed: Consumed::default(),
+            created_at: AT,
+        };
+        let ended = Task { state: TaskState::Completed, ..task.clone() };
+        let changes = vec![
+            Change::AddTask { task: Box::new(task), request_key: None },
+            Change::UpdateTask { task: Box::new(ended), from: TaskState::Queued },
+            Change::AddRunner(Box::new(runner)),
+        ];
+        Ok(self.store.commit(WriteBatch { changes, frames: Vec::new(), durable: true }).await?)
+    }
+
+    /// How far the journal is once so many frames were made of it.
+    fn consume(&self) -> Change {
+        let usage = StepUsage { input: 120_000, output: self.last, cost: 0.1 };
+        let ledger = UsageLedger { added: usage, told: usage, ..UsageLedger::default() };
+        let consumed = Consumed { position: Position(self.last), ledger, turn: Some((self.turn, usage)) };
+        Change::Consume { runner: self.runner, consumed }
     }
 
     fn frames(&mut self, count: u64) -> Vec<StoredFrame> {
@@ -56,9 +90,8 @@ impl Writer {
         numbers.map(|seq| StoredFrame { session_id: self.session, seq: Seq(seq), body: body(seq) }).collect()
     }
 
-    /// What is written when a human's message is accepted.
-    fn message(&mut self) -> WriteBatch {
-        let task = Task {
+    fn task(&self) -> Task {
+        Task {
             id: TaskId::from_uuid(fresh()),
             project_id: self.project,
             session_id: Some(self.session),
@@ -70,6 +103,7 @@ impl Writer {
             thinking_option_id: None,
             approval: Approval::Ask,
             state: TaskState::Queued,
+            cancel_requested: None,
             execution_path: None,
             outcome: None,
             output_summary: None,
@@ -77,7 +111,12 @@ impl Writer {
             created_at: AT,
             started_at: None,
             ended_at: None,
-        };
+        }
+    }
+
+    /// What is written when a human's message is accepted.
+    fn message(&mut self) -> WriteBatch {
+        let task = self.task();
         let message = Message {
             id: MessageId::from_uuid(fresh()),
             chat_id: task.chat_id,
@@ -116,27 +155,29 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut writer = Writer::new(connection).await?;
     let mut out = std::io::stdout();
 
-    for durable in [false, true] {
-        let mut times = Vec::new();
-        for _ in 0..SINGLE_FRAMES {
-            let frames = writer.frames(1);
-            let begin = Instant::now();
-            writer.store.commit(WriteBatch { changes: Vec::new(), frames, durable }).await?;
-            times.push(begin.elapsed());
+    for (durable, count, commits) in [
+        (false, 1, COMMITS),
+        (true, 1, COMMITS),
+        (false, FRAMES_IN_A_GROUP, COMMITS),
+        (false, FRAMES_IN_A_BATCH, BATCHES),
+    ] {
+        // By turns, so that whatever else the machine does is shared by both.
+        let mut times = [Vec::new(), Vec::new()];
+        for _ in 0..commits {
+            for (with_journal, times) in [false, true].into_iter().zip(&mut times) {
+                let frames = writer.frames(count);
+                let changes = if with_journal { vec![writer.consume()] } else { Vec::new() };
+                let begin = Instant::now();
+                writer.store.commit(WriteBatch { changes, frames, durable }).await?;
+                times.push(begin.elapsed());
+            }
         }
-        let (p50, p99) = percentiles(times);
-        writeln!(out, "commit of 1 frame, durable {durable}: p50 {p50:?}, p99 {p99:?}")?;
+        for (what, times) in ["", ", with a journal"].into_iter().zip(times) {
+            let rate = (commits * count) as f64 / times.iter().sum::<Duration>().as_secs_f64();
+            let (p50, p99) = percentiles(times);
+            writeln!(out, "{count} frames{what}, durable {durable}: p50 {p50:?}, p99 {p99:?}, {rate:.0} frames/s")?;
+        }
     }
-
-    let mut writing = Duration::ZERO;
-    for _ in 0..BATCHES {
-        let frames = writer.frames(FRAMES_IN_A_BATCH);
-        let begin = Instant::now();
-        writer.store.commit(WriteBatch { changes: Vec::new(), frames, durable: false }).await?;
-        writing += begin.elapsed();
-    }
-    let count = (BATCHES * FRAMES_IN_A_BATCH) as f64;
-    writeln!(out, "batches of {FRAMES_IN_A_BATCH} frames: {:.0} frames/s", count / writing.as_secs_f64())?;
 
     let mut times = Vec::new();
     for _ in 0..MESSAGES {

@@ -1,19 +1,23 @@
 //! What can be written: typed changes, and the batch that carries them together with frames.
 
 use boocoder_model::{
-    AgentSession, Chat, ChatId, DecidedBy, Interaction, InteractionId, InteractionOutcome, Message, PendingChange,
-    PendingId, PendingStatus, Project, Session, SessionId, Task, TaskState, Turn, Worktree, WorktreeId,
+    AgentSession, Chat, ChatId, Consumed, DecidedBy, Interaction, InteractionId, InteractionOutcome, Message,
+    PendingChange, PendingId, PendingStatus, Project, Runner, RunnerId, Seq, Session, SessionId, Task, TaskId,
+    TaskState, Turn, Worktree, WorktreeId,
 };
 use jiff::Timestamp;
 
 use crate::StoredFrame;
 
-/// What one transaction writes.
+/// What one transaction writes: first the changes, then the frames.
+///
+/// A batch of frames and of [`Change::Consume`] alone is the cheap one, as it is written all the time; any other costs a
+/// round trip more.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WriteBatch {
     /// The changes, in their order.
     pub changes: Vec<Change>,
-    /// The frames. Within a session their numbers follow on from the last one.
+    /// The frames. Within a session their numbers follow on from the last one, whether or not that one was removed.
     pub frames: Vec<StoredFrame>,
     /// Whether the commit must be on disk before it is reported. A batch that is not durable may be lost if the
     /// database machine or the database itself dies within a second, never if only this process does; a later durable
@@ -52,13 +56,22 @@ pub enum Change {
         /// What makes a repeated request the same request.
         request_key: Option<String>,
     },
-    /// Replaces what is known of a task. Conflict unless it is in the state `from`, or if it would be the second one to
-    /// run in its chat; wakes whoever claims unless it runs.
+    /// Replaces what is known of a task, except for `cancel_requested`, which only [`Change::RequestCancel`] sets: who
+    /// replaces a task writes an older copy of it, and must not undo a request that came in between. Conflict unless it
+    /// is in the state `from`, or if it would be the second one to run in its chat; wakes whoever claims unless it runs.
     UpdateTask {
         /// The task as it is now.
         task: Box<Task>,
         /// The state that it must be in.
         from: TaskState,
+    },
+    /// Keeps with a task who wants it to stop. The first request stays: another one changes nothing. Conflict unless the
+    /// task is running, since any other is stopped by replacing it.
+    RequestCancel {
+        /// Which one.
+        task: TaskId,
+        /// Who wants it.
+        by: DecidedBy,
     },
     /// Adds a message, or replaces the one with its id.
     PutMessage(Box<Message>),
@@ -101,6 +114,33 @@ pub enum Change {
         /// When.
         at: Timestamp,
     },
+    /// Adds a runner. Conflict if its chat has one for the same agent that has not ended.
+    AddRunner(Box<Runner>),
+    /// Replaces how far a runner's journal is taken in. Conflict if there is none or it has ended, or if it would go
+    /// back; to write the same position again changes nothing that matters.
+    Consume {
+        /// Whose journal.
+        runner: RunnerId,
+        /// How far.
+        consumed: Consumed,
+    },
+    /// Ends a runner: it takes nothing in any more, and its chat may have another. Conflict if there is none or it has
+    /// ended.
+    EndRunner {
+        /// Which one.
+        id: RunnerId,
+        /// When.
+        at: Timestamp,
+    },
+    /// Removes the frames of a session up to a number and remembers that number as the floor of its log, also if the
+    /// session was removed. Up to or below the floor it changes nothing. Conflict if the log ends before that number; the
+    /// frames of the same batch do not count, as they are written after its changes.
+    CompactFrames {
+        /// Whose log.
+        session: SessionId,
+        /// The last frame to remove.
+        through: Seq,
+    },
 }
 
 impl Change {
@@ -114,6 +154,7 @@ impl Change {
             | Self::RemoveSession { .. }
             | Self::AddChat(_)
             | Self::RemoveChat { .. }
+            | Self::RequestCancel { .. }
             | Self::PutMessage(_)
             | Self::PutTurn(_)
             | Self::PutAgentSession(_)
@@ -122,7 +163,11 @@ impl Change {
             | Self::AddWorktree(_)
             | Self::RemoveWorktree { .. }
             | Self::AddPending(_)
-            | Self::SetPendingStatus { .. } => false,
+            | Self::SetPendingStatus { .. }
+            | Self::AddRunner(_)
+            | Self::Consume { .. }
+            | Self::EndRunner { .. }
+            | Self::CompactFrames { .. } => false,
         }
     }
 }

@@ -31,6 +31,7 @@ mod interactions;
 mod log;
 mod pending;
 mod places;
+mod runners;
 mod sample;
 mod tasks;
 mod texts;
@@ -44,6 +45,7 @@ pub use interactions::*;
 pub use log::*;
 pub use pending::*;
 pub use places::*;
+pub use runners::*;
 pub use tasks::*;
 pub use texts::*;
 
@@ -80,12 +82,14 @@ macro_rules! store_conformance {
             a_request_key_is_taken_once
             tasks_are_listed_newest_first_as_narrowed
             a_removed_chat_takes_no_task
+            a_request_to_cancel_stays_with_its_task
             tasks_are_claimed_in_order
             a_chat_runs_one_task_at_a_time
             nothing_removed_is_claimed
             claimers_at_once_never_share_a_task
             a_waiting_claimer_is_woken
             messages_are_replaced_in_their_place
+            messages_that_grow_are_found_in_all_sessions
             turns_are_replaced_in_their_place
             agent_sessions_are_listed_freshest_first
             interactions_are_settled_once
@@ -96,6 +100,17 @@ macro_rules! store_conformance {
             frames_leave_no_hole_and_no_number_twice
             frames_of_several_sessions_are_written_together
             one_of_two_writers_gets_the_number
+            a_compacted_log_goes_on_from_its_floor
+            a_log_is_compacted_before_the_batch_is_appended
+            a_refused_compaction_leaves_the_log
+            runners_read_back_as_they_were_written
+            a_chat_has_one_runner_of_an_agent
+            a_runner_ends_once_and_takes_nothing_more
+            a_journal_is_never_taken_in_backwards
+            a_journal_and_its_frames_are_taken_in_together
+            journals_are_taken_in_all_or_none
+            one_of_two_readers_of_a_journal_takes_it_in
+            a_journal_is_taken_in_with_other_changes
             any_text_survives
         }
     };

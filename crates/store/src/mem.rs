@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use boocoder_model::{
     AgentName, AgentSession, Chat, ChatId, Interaction, InteractionId, Message, PendingChange, PendingId, Project,
-    ProjectId, Seq, Session, SessionId, Task, TaskId, Turn, Worktree,
+    ProjectId, Runner, RunnerId, Seq, Session, SessionId, Task, TaskId, Turn, Worktree,
 };
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -73,6 +73,10 @@ impl Store for MemStore {
         Ok(self.tables().last_seq(session))
     }
 
+    async fn log_floor(&self, session: SessionId) -> Result<Seq, StoreError> {
+        Ok(self.tables().log_floor(session))
+    }
+
     async fn project(&self, id: ProjectId) -> Result<Option<Project>, StoreError> {
         Ok(self.tables().projects.get(&id).cloned())
     }
@@ -124,6 +128,10 @@ impl Store for MemStore {
         Ok(self.tables().messages.values().filter(|message| message.task_id == task).cloned().collect())
     }
 
+    async fn streaming_messages(&self) -> Result<Vec<Message>, StoreError> {
+        Ok(self.tables().streaming_messages())
+    }
+
     async fn turns_of_task(&self, task: TaskId) -> Result<Vec<Turn>, StoreError> {
         Ok(self.tables().turns.values().filter(|turn| turn.task_id == task).cloned().collect())
     }
@@ -138,6 +146,14 @@ impl Store for MemStore {
 
     async fn live_agent_sessions(&self) -> Result<Vec<AgentSession>, StoreError> {
         Ok(self.tables().live_agent_sessions())
+    }
+
+    async fn runner(&self, id: RunnerId) -> Result<Option<Runner>, StoreError> {
+        Ok(self.tables().runners.get(&id).map(|kept| kept.value.clone()))
+    }
+
+    async fn runners(&self) -> Result<Vec<Runner>, StoreError> {
+        Ok(self.tables().live_runners().cloned().collect())
     }
 
     async fn interaction(&self, id: InteractionId) -> Result<Option<Interaction>, StoreError> {

@@ -5,6 +5,7 @@
 //! | `config`, `start` | how to connect, the version check and the migrations |
 //! | `conn` | pooled connections, on which every statement is prepared once |
 //! | `commit`, `steps` | a batch as a list of statements, and the transaction that runs them |
+//! | `consume` | how far journals are taken in, in one statement with the frames |
 //! | `claim`, `read` | the other things that are asked of a store |
 //! | `listen` | notifications, on a connection of their own |
 //! | `table`, `nouns`, `doc` | columns, rows and JSON columns as domain types |
@@ -14,6 +15,7 @@ mod claim;
 mod commit;
 mod config;
 mod conn;
+mod consume;
 mod doc;
 mod failure;
 mod listen;
@@ -33,6 +35,13 @@ use crate::StoreError;
 use crate::limits::PgLimits;
 use conn::Pool;
 use listen::Listener;
+
+/// What a connection is told that waits for the disk.
+const DURABLE: &str = "SET synchronous_commit = on";
+
+/// What a connection is told that does not. All it does is to write by key, and there one plan is as good as another,
+/// while making a new one each time would be nearly half of the time that a small batch takes.
+const RELAXED: &str = "SET synchronous_commit = off; SET plan_cache_mode = force_generic_plan";
 
 /// Keeps everything in a Postgres database, version 15 or newer.
 ///
@@ -60,8 +69,8 @@ impl PgStore {
         start::prepare(&target, &config.limits).await?;
         let wakeups = watch::Sender::new(0);
         Ok(Self {
-            durable: Pool::new(&target, "on", config.limits.connections, &config.limits)?,
-            relaxed: Pool::new(&target, "off", config.limits.relaxed_connections, &config.limits)?,
+            durable: Pool::new(&target, DURABLE, config.limits.connections, &config.limits)?,
+            relaxed: Pool::new(&target, RELAXED, config.limits.relaxed_connections, &config.limits)?,
             listener: Mutex::new(Some(Listener::spawn(target, config.limits.clone(), wakeups.clone()))),
             limits: config.limits,
             wakeups,

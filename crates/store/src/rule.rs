@@ -17,9 +17,13 @@ pub(crate) const NO_WORKTREE: &str = "its worktree is not there";
 pub(crate) const OTHER_SESSION: &str = "its chat is of another session";
 pub(crate) const GONE: &str = "its session or its chat is not there or was removed";
 pub(crate) const CHAT_BUSY: &str = "another task of its chat is running";
+pub(crate) const HAS_RUNNER: &str = "its chat has one for this agent already";
 pub(crate) const HAS_WORKTREE: &str = "its session or its task has one already";
 pub(crate) const ONE_OWNER: &str = "it belongs either to a session or to a task";
 pub(crate) const SEQ: &str = "the numbers do not follow on from the last one";
+pub(crate) const BEYOND: &str = "it is not there, or its log ends before";
+pub(crate) const ENDED: &str = "it is not there, or it has ended";
+pub(crate) const PASSED: &str = "it is not there, it has ended, or more of its journal was taken in already";
 
 /// The change does not fit the state.
 pub(crate) fn conflict(what: &'static str, detail: impl Into<String>) -> StoreError {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use boocoder_model::{
     AgentName, AgentSession, Chat, ChatId, Interaction, InteractionId, Message, PendingChange, PendingId, Project,
-    ProjectId, Seq, Session, SessionId, Task, TaskId, TaskState, Turn, Worktree,
+    ProjectId, Runner, RunnerId, Seq, Session, SessionId, Task, TaskId, TaskState, Turn, Worktree,
 };
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -86,7 +86,9 @@ pub trait Store: Send + Sync + 'static {
     /// Whether the store answers.
     async fn ping(&self) -> Result<(), StoreError>;
 
-    /// The frames of a session after `after`, in order, within the budget.
+    /// The frames of a session after `after`, in order, within the budget. If some of them were removed, it is what is
+    /// left, with no sign of the hole: whoever promises every frame compares `after` with [`Store::log_floor`] once the
+    /// frames are there.
     async fn frames_after(
         &self,
         session: SessionId,
@@ -94,8 +96,12 @@ pub trait Store: Send + Sync + 'static {
         budget: ReadBudget,
     ) -> Result<Vec<StoredFrame>, StoreError>;
 
-    /// The number of the session's last frame, [`Seq::ZERO`] if there is none.
+    /// The number of the session's last frame, whether or not it was removed, [`Seq::ZERO`] if there was none yet.
     async fn last_seq(&self, session: SessionId) -> Result<Seq, StoreError>;
+
+    /// The number of the last frame that [`Change::CompactFrames`](crate::Change::CompactFrames) removed from the
+    /// session's log, [`Seq::ZERO`] if none was.
+    async fn log_floor(&self, session: SessionId) -> Result<Seq, StoreError>;
 
     /// One project.
     async fn project(&self, id: ProjectId) -> Result<Option<Project>, StoreError>;
@@ -124,6 +130,9 @@ pub trait Store: Send + Sync + 'static {
     async fn messages(&self, session: SessionId, chat: Option<ChatId>) -> Result<Vec<Message>, StoreError>;
     /// The messages of a task, oldest first: the human's, if it came from a chat, then the agent's.
     async fn messages_of_task(&self, task: TaskId) -> Result<Vec<Message>, StoreError>;
+    /// The agents' messages that still grow, of all sessions, removed ones too, oldest first: what a server that starts
+    /// has to take up or to end.
+    async fn streaming_messages(&self) -> Result<Vec<Message>, StoreError>;
     /// The turns of a task, oldest first.
     async fn turns_of_task(&self, task: TaskId) -> Result<Vec<Turn>, StoreError>;
 
@@ -134,6 +143,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// The agent sessions of all chats that are recorded as active or idle: what a server that starts has to check.
     async fn live_agent_sessions(&self) -> Result<Vec<AgentSession>, StoreError>;
+
+    /// One runner, whether or not it has ended, which the record does not tell.
+    async fn runner(&self, id: RunnerId) -> Result<Option<Runner>, StoreError>;
+    /// The runners that have not ended, oldest first.
+    async fn runners(&self) -> Result<Vec<Runner>, StoreError>;
 
     /// One interaction.
     async fn interaction(&self, id: InteractionId) -> Result<Option<Interaction>, StoreError>;

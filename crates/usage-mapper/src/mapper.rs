@@ -1,6 +1,6 @@
 //! The arithmetic of totals: reports in, deltas out.
 
-use boocoder_model::{ContextUse, StepUsage, UsageReport};
+use boocoder_model::{ContextUse, StepUsage, UsageLedger, UsageReport};
 
 /// Keeps the totals of one agent session.
 ///
@@ -9,13 +9,7 @@ use boocoder_model::{ContextUse, StepUsage, UsageReport};
 /// report comes first. The price is that deltas count for nothing while they catch up with a running total.
 #[derive(Clone, Debug, Default)]
 pub struct UsageMapper {
-    /// The sum of all deltas.
-    added: StepUsage,
-    /// The highest running total, moved up by `base`.
-    told: StepUsage,
-    /// What was used before the agent's own counters began.
-    base: StepUsage,
-    context: Option<ContextUse>,
+    ledger: UsageLedger,
 }
 
 impl UsageMapper {
@@ -26,36 +20,46 @@ impl UsageMapper {
 
     /// Totals that were stored: the session is resumed, and the agent's running totals go on from where they were.
     pub fn resume(totals: StepUsage) -> Self {
-        Self { added: clean(totals), ..Self::default() }
+        Self::restore(UsageLedger { added: clean(totals), ..UsageLedger::default() })
+    }
+
+    /// The mapper as it was when [`UsageMapper::ledger`] gave this.
+    pub const fn restore(ledger: UsageLedger) -> Self {
+        Self { ledger }
+    }
+
+    /// All that the mapper knows: what the next report's delta depends on.
+    pub const fn ledger(&self) -> UsageLedger {
+        self.ledger
     }
 
     /// What was used so far. It never falls.
     pub fn totals(&self) -> StepUsage {
-        greater(self.added, self.told)
+        greater(self.ledger.added, self.ledger.told)
     }
 
     /// How full the context was at the last report, if there was one.
     pub fn context(&self) -> Option<ContextUse> {
-        self.context
+        self.ledger.context
     }
 
     /// Tells the mapper that the agent counts from zero again: its process lost the session and began a new one.
     ///
     /// Without this, running totals below the highest one are taken for late reports and change nothing.
     pub fn counters_restarted(&mut self) {
-        self.base = self.totals();
-        self.added = self.base;
-        self.context = None;
+        self.ledger.base = self.totals();
+        self.ledger.added = self.ledger.base;
+        self.ledger.context = None;
     }
 
     /// Takes a report and returns the part of it that is new.
     pub fn apply(&mut self, report: &UsageReport) -> StepUsage {
         let before = self.totals();
         match report {
-            UsageReport::Delta(step) => self.added = sum(self.added, clean(*step)),
+            UsageReport::Delta(step) => self.ledger.added = sum(self.ledger.added, clean(*step)),
             UsageReport::RunningTotal(total) => self.tell(*total),
             UsageReport::Context { context, total_cost } => {
-                self.context = Some(*context);
+                self.ledger.context = Some(*context);
                 self.tell(StepUsage { cost: total_cost.unwrap_or_default(), ..StepUsage::default() });
             }
         }
@@ -68,7 +72,7 @@ impl UsageMapper {
     }
 
     fn tell(&mut self, total: StepUsage) {
-        self.told = greater(self.told, sum(self.base, clean(total)));
+        self.ledger.told = greater(self.ledger.told, sum(self.ledger.base, clean(total)));
     }
 }
 

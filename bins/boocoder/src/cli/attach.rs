@@ -11,7 +11,7 @@ use super::client::Client;
 use crate::config::Config;
 use crate::data_dir::{InUse, announced};
 use crate::limits::{CLIENT_POLL, CLIENT_WAIT};
-use crate::server::Server;
+use crate::server::{Server, Stop};
 
 /// A server to talk to, which is ours to stop if we started it.
 pub(super) struct Attached {
@@ -66,7 +66,7 @@ impl Attached {
     /// Stops the server, if it was started for this turn.
     pub(super) async fn finish(self) {
         if let Some(server) = self.own {
-            server.stop().await;
+            server.stop(Stop::Drain).await;
         }
     }
 }

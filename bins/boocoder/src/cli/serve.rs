@@ -6,15 +6,19 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use tokio::net::TcpListener;
 
-use super::signals::Signals;
+use super::signals::{self, Signals};
 use crate::config::Config;
+use crate::server::Stop;
 
 pub(super) async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let (mut first, mut second) = (Signals::listen()?, Signals::listen()?);
     let listener =
         TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
     let shutdown = async move {
-        first.next().await;
+        tokio::select! {
+            () = first.next() => Stop::Drain,
+            Ok(()) = signals::hang_up() => Stop::HandOver,
+        }
     };
     let impatience = async {
         second.next().await;

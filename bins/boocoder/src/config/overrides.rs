@@ -19,6 +19,12 @@ impl From<Time> for Duration {
     }
 }
 
+impl From<Time> for Option<Duration> {
+    fn from(time: Time) -> Self {
+        Some(time.0)
+    }
+}
+
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(TimeVisitor)
@@ -83,6 +89,14 @@ overrides! {
         turn: Time,
         shutdown: Time,
         claim_retry: Time,
+        idle: Time,
+        max_warm: usize,
+        crashes: usize,
+        crash_window: Time,
+        crash_pause: Time,
+        activity: Time,
+        log_frames: u64,
+        history: usize,
     }
 }
 

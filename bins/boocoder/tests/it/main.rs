@@ -2,12 +2,18 @@
 
 mod checks;
 mod cli;
+mod client;
 mod crash;
 mod database;
 mod load;
+mod matrix;
 mod memory;
+mod processes;
+mod random;
 mod real_agents;
+mod replay;
 mod requests;
 mod serving;
 mod sockets;
 mod turns;
+mod watcher;

@@ -22,7 +22,7 @@ struct Real {
     place: Place,
     server: Serving,
     session: String,
-    _model: MockModel,
+    model: MockModel,
 }
 
 impl Real {
@@ -44,7 +44,7 @@ impl Real {
         place.configure(&table(name, &launched));
         let server = place.serve().await;
         let session = server.session(&place).await;
-        Self { name, program, place, server, session, _model: model }
+        Self { name, program, place, server, session, model }
     }
 
     async fn send(&self, content: &str) -> String {
@@ -168,4 +168,62 @@ async fn real_qwen_streams_asks_writes_and_is_cancelled() {
 #[tokio::test]
 async fn real_goose_streams_asks_writes_and_is_cancelled() {
     check("goose", agents::goose).await;
+}
+
+impl Real {
+    /// Kills the server where it is, and starts another one.
+    async fn restart(self) -> Self {
+        let Self { name, program, place, server, session, model } = self;
+        server.signal(rustix::process::Signal::KILL);
+        server.gone().await;
+        let server = place.serve().await;
+        Self { name, program, place, server, session, model }
+    }
+
+    async fn resumed(&self) -> Value {
+        let sessions = self.server.get(&format!("/api/sessions/{}/agent-sessions", self.session)).await;
+        sessions[0]["resumed"].clone()
+    }
+}
+
+async fn survives(name: &'static str, launch: Launch) {
+    let real = Real::start(name, launch).await;
+    let path = real.worktree().join("kept.txt");
+    let task = real.send(&format!("MOCK:WRITE path={} content=hello ;; TEXT Written.", path.display())).await;
+    let asked = real.server.question(&real.session).await;
+    let real = real.restart().await;
+    assert_eq!(real.server.question(&real.session).await, asked, "it is still open, and the same");
+    real.decide("allow_once").await;
+    let ended = real.server.ended(&task).await;
+    assert_eq!(ended["state"], "completed", "{ended}");
+    assert!(std::fs::read_to_string(&path).unwrap().contains("hello"));
+    assert_eq!(real.resumed().await, "new", "it is the very session that it was");
+    real.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_question_of_real_qwen_outlives_its_server() {
+    survives("qwen", agents::qwen).await;
+}
+
+#[tokio::test]
+async fn a_question_of_real_goose_outlives_its_server() {
+    survives("goose", agents::goose).await;
+}
+
+#[tokio::test]
+async fn real_qwen_resumes_its_own_session_when_runner_and_agent_are_gone() {
+    let real = Real::start("qwen", agents::qwen).await;
+    real.answer("MOCK:TEXT the first words.").await;
+    let before = real.model.requests().len();
+    let Real { name, program, place, server, session, model } = real;
+    server.stop().await;
+    let server = place.serve().await;
+    let real = Real { name, program, place, server, session, model };
+    real.answer("MOCK:TEXT the second words.").await;
+    assert_eq!(real.resumed().await, "native");
+    let asked =
+        real.model.requests()[before..].iter().any(|request| format!("{request:?}").contains("the first words."));
+    assert!(asked, "it remembers what was said in its process before");
+    real.server.stop().await;
 }

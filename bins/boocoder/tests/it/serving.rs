@@ -208,6 +208,13 @@ impl Serving {
         (status, log)
     }
 
+    /// Kills the server, if it still runs, and gives what it had logged. What it leaves behind may hold its log open.
+    pub(crate) async fn killed(mut self) -> String {
+        self.child.kill().await.expect("it is ended");
+        let log = timeout(Duration::from_secs(2), self.log).await;
+        log.ok().and_then(Result::ok).and_then(Result::ok).unwrap_or_default()
+    }
+
     /// Stops the server politely.
     pub(crate) async fn stop(self) -> (ExitStatus, String) {
         self.signal(rustix::process::Signal::TERM);

@@ -2,7 +2,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | `lines`, `transport`, `connection` | the wire: capped lines, two paths in one order, requests and responses |
+//! | `transport`, `connection` | the wire: two paths in one order, requests and responses |
 //! | `session`, `inbound`, `turns`, `opening`, `outbox` | the one actor of a session, by what it reacts to |
 //! | `turn` | the state of the one turn that may run, without clocks or pipes |
 //! | `questions`, `settings`, `content`, `reading` | what the two sides say, read leniently and written strictly |
@@ -13,7 +13,6 @@ mod connection;
 mod content;
 mod handle;
 mod inbound;
-mod lines;
 mod opening;
 mod outbox;
 mod questions;

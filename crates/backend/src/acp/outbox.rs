@@ -6,19 +6,19 @@ use std::time::{Duration, Instant};
 use boocoder_model::AgentEvent;
 use tokio::sync::mpsc;
 
-use crate::SessionEvent;
+use crate::{Delivery, SessionEvent};
 
 /// Events on their way to the consumer. It holds what one step of the session brings; whoever fills it further has to
 /// wait until it is empty.
 pub(super) struct Outbox {
     waiting: VecDeque<SessionEvent>,
-    consumer: mpsc::Sender<SessionEvent>,
+    consumer: mpsc::Sender<Delivery>,
     /// Since when the consumer has not taken what is there.
     stalled: Option<Instant>,
 }
 
 impl Outbox {
-    pub(super) fn new(consumer: mpsc::Sender<SessionEvent>) -> Self {
+    pub(super) fn new(consumer: mpsc::Sender<Delivery>) -> Self {
         Self { waiting: VecDeque::new(), consumer, stalled: None }
     }
 
@@ -52,9 +52,9 @@ impl Outbox {
     /// Gives the consumer one event, if there is one and room for it.
     pub(super) fn give_one(&mut self) -> bool {
         let Some(event) = self.waiting.pop_front() else { return false };
-        match self.consumer.try_send(event) {
+        match self.consumer.try_send(here(event)) {
             Ok(()) => true,
-            Err(mpsc::error::TrySendError::Full(event)) => {
+            Err(mpsc::error::TrySendError::Full(Delivery { event, .. })) => {
                 self.waiting.push_front(event);
                 false
             }
@@ -68,7 +68,7 @@ impl Outbox {
     /// Gives the consumer everything, at its own pace.
     pub(super) async fn deliver(&mut self) {
         for event in self.waiting.drain(..) {
-            if self.consumer.send(event).await.is_err() {
+            if self.consumer.send(here(event)).await.is_err() {
                 return;
             }
         }
@@ -92,4 +92,9 @@ impl Outbox {
         self.stalled.get_or_insert(now);
         None
     }
+}
+
+/// An event of a session that lives in this process.
+const fn here(event: SessionEvent) -> Delivery {
+    Delivery { position: None, event }
 }

@@ -25,7 +25,7 @@ use super::turn::{Overdue, Turn};
 use super::turns::Preparing;
 use crate::limits::{NOISE_LINES, OUTPUT_SETTLE, REASON_TAIL};
 use crate::process::{Process, wait_gone};
-use crate::{BackendError, Limits, PromptSupport, SessionEvent};
+use crate::{BackendError, Delivery, Limits, PromptSupport, SessionEvent};
 
 /// What a session is made of.
 pub(super) struct Parts {
@@ -109,7 +109,7 @@ pub(super) fn now() -> Instant {
 }
 
 impl Session {
-    pub(super) fn new(parts: Parts, events: mpsc::Sender<SessionEvent>) -> Self {
+    pub(super) fn new(parts: Parts, events: mpsc::Sender<Delivery>) -> Self {
         Self {
             native_id: AgentSessionId::from(""),
             prompt_support: PromptSupport::default(),

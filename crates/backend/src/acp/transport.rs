@@ -25,8 +25,8 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Incoming;
-use super::lines::{Line, Lines};
 use crate::limits::{AGENT_REQUESTS, NOISE_BYTES};
+use crate::lines::{Line, Lines};
 
 /// The method of the notification that follows each line for the SDK.
 pub(super) const FENCE: &str = "_boocoder/fence";

@@ -8,7 +8,18 @@ use boocoder_model::{
 };
 use boocoder_testkit::process::{alive, descendants};
 
-use crate::support::{Rig, Turn, agent, agent_event, says};
+use crate::support::{Home, Rig, Turn, agent, agent_event, in_both_homes, says};
+
+in_both_homes! {
+    a_stream_is_cancelled_and_the_next_turn_answers_for_itself,
+    an_open_permission_is_withdrawn_in_the_name_of_whoever_cancelled,
+    a_command_in_our_terminal_dies_with_its_turn,
+    an_agent_that_ignores_the_cancellation_is_ended_within_its_limit,
+    cancelling_something_else_changes_nothing,
+    silence_ends_a_turn_in_the_name_of_the_watchdog,
+    nobody_is_silent_while_a_human_is_asked_or_a_command_runs,
+    tools_that_run_are_shown_as_cancelled_before_the_end,
+}
 
 async fn cancelled(rig: &mut Rig, turn: TurnId) -> Turn {
     rig.session.cancel(turn, DecidedBy::User).await.expect("taken");
@@ -17,9 +28,8 @@ async fn cancelled(rig: &mut Rig, turn: TurnId) -> Turn {
     end
 }
 
-#[tokio::test]
-async fn a_stream_is_cancelled_and_the_next_turn_answers_for_itself() {
-    let mut rig = Rig::demo().await;
+async fn a_stream_is_cancelled_and_the_next_turn_answers_for_itself(home: Home) {
+    let mut rig = Rig::demo(home).await;
     for round in 0..5 {
         let turn = rig.start("stream 1000000 100").await;
         rig.until(|event| says(event, "")).await;
@@ -31,9 +41,8 @@ async fn a_stream_is_cancelled_and_the_next_turn_answers_for_itself() {
     }
 }
 
-#[tokio::test]
-async fn an_open_permission_is_withdrawn_in_the_name_of_whoever_cancelled() {
-    let mut rig = Rig::demo().await;
+async fn an_open_permission_is_withdrawn_in_the_name_of_whoever_cancelled(home: Home) {
+    let mut rig = Rig::demo(home).await;
     let turn = rig.start("write a.txt x").await;
     let (id, _, _) = rig.question().await;
     let end = cancelled(&mut rig, turn).await;
@@ -48,9 +57,8 @@ async fn an_open_permission_is_withdrawn_in_the_name_of_whoever_cancelled() {
     assert_eq!(rig.run("say next").await.text(), "next");
 }
 
-#[tokio::test]
-async fn a_command_in_our_terminal_dies_with_its_turn() {
-    let mut rig = Rig::demo().await;
+async fn a_command_in_our_terminal_dies_with_its_turn(home: Home) {
+    let mut rig = Rig::demo(home).await;
     let turn = rig.start("shell echo $$ > pid; sleep 600").await;
     let file = rig.at("pid");
     let written = move || std::fs::read_to_string(&file).ok().and_then(|pid| pid.trim().parse::<u32>().ok());
@@ -70,11 +78,10 @@ async fn a_command_in_our_terminal_dies_with_its_turn() {
     .expect("the command is dead");
 }
 
-#[tokio::test]
-async fn an_agent_that_ignores_the_cancellation_is_ended_within_its_limit() {
+async fn an_agent_that_ignores_the_cancellation_is_ended_within_its_limit(home: Home) {
     let mut spec = agent(&["demo"]);
     spec.limits.cancel = Duration::from_millis(300);
-    let mut rig = Rig::open(spec).await;
+    let mut rig = Rig::open(home, spec).await;
     let turn = rig.start("say hanging\nhang").await;
     rig.until(|event| says(event, "hanging")).await;
     let pid = rig.pid();
@@ -84,9 +91,8 @@ async fn an_agent_that_ignores_the_cancellation_is_ended_within_its_limit() {
     rig.exited().await;
 }
 
-#[tokio::test]
-async fn cancelling_something_else_changes_nothing() {
-    let mut rig = Rig::demo().await;
+async fn cancelling_something_else_changes_nothing(home: Home) {
+    let mut rig = Rig::demo(home).await;
     let turn = rig.start("say one\nsleep 200\nsay two").await;
     let other = TurnId::from_uuid(uuid::Uuid::from_u128(999));
     rig.session.cancel(other, DecidedBy::User).await.expect("taken");
@@ -96,12 +102,11 @@ async fn cancelling_something_else_changes_nothing() {
     assert_eq!(rig.run("say next").await.text(), "next");
 }
 
-#[tokio::test]
 #[expect(clippy::disallowed_methods, reason = "the test measures what it waits for")]
-async fn silence_ends_a_turn_in_the_name_of_the_watchdog() {
+async fn silence_ends_a_turn_in_the_name_of_the_watchdog(home: Home) {
     let mut spec = agent(&["demo"]);
     spec.limits.silence = Duration::from_millis(300);
-    let mut rig = Rig::open(spec).await;
+    let mut rig = Rig::open(home, spec).await;
     let start = Instant::now();
     let end = rig.run("sleep 600000").await;
     assert_eq!((end.outcome.status, end.outcome.decided_by), (TurnStatus::Failed, DecidedBy::Watchdog));
@@ -109,11 +114,10 @@ async fn silence_ends_a_turn_in_the_name_of_the_watchdog() {
     assert_eq!(rig.run("say awake").await.text(), "awake", "the same process goes on");
 }
 
-#[tokio::test]
-async fn nobody_is_silent_while_a_human_is_asked_or_a_command_runs() {
+async fn nobody_is_silent_while_a_human_is_asked_or_a_command_runs(home: Home) {
     let mut spec = agent(&["demo"]);
     spec.limits.silence = Duration::from_millis(300);
-    let mut rig = Rig::open(spec).await;
+    let mut rig = Rig::open(home, spec).await;
     let turn = rig.start("shell sleep 1\nwrite a.txt x").await;
     let (id, question, _) = rig.question().await;
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -121,9 +125,8 @@ async fn nobody_is_silent_while_a_human_is_asked_or_a_command_runs() {
     assert_eq!(rig.end(turn).await.outcome.status, TurnStatus::Completed);
 }
 
-#[tokio::test]
-async fn tools_that_run_are_shown_as_cancelled_before_the_end() {
-    let mut rig = Rig::script().await;
+async fn tools_that_run_are_shown_as_cancelled_before_the_end(home: Home) {
+    let mut rig = Rig::script(home).await;
     let turn = rig.start("tool").await;
     rig.until(|event| says(event, "digging")).await;
     let end = cancelled(&mut rig, turn).await;

@@ -3,7 +3,17 @@
 use boocoder_testkit::process::alive;
 use serde_json::{Value, json};
 
-use crate::support::{PATIENCE, Rig};
+use crate::support::{Home, PATIENCE, Rig, in_both_homes};
+
+in_both_homes! {
+    files_are_read_and_written_inside_the_worktree,
+    a_terminal_runs_a_line_as_goose_sends_it_and_keeps_the_end_of_its_output,
+    a_terminal_with_arguments_needs_no_shell_and_truncates_at_a_character,
+    a_terminal_is_killed_and_still_tells_what_it_said,
+    a_background_process_outlives_its_command_and_not_its_terminal,
+    terminals_stay_in_the_worktree_and_within_their_number,
+    terminals_end_with_their_session,
+}
 
 impl Rig {
     /// Lets the agent make a request and says what it was answered.
@@ -13,9 +23,8 @@ impl Rig {
     }
 }
 
-#[tokio::test]
-async fn files_are_read_and_written_inside_the_worktree() {
-    let mut rig = Rig::script().await;
+async fn files_are_read_and_written_inside_the_worktree(home: Home) {
+    let mut rig = Rig::script(home).await;
     let path = rig.at("deep/a.txt");
     let written = rig.call("fs/write_text_file", json!({ "sessionId": "s", "path": path, "content": "a\nb\n" })).await;
     assert_eq!(written["result"], json!({}));
@@ -31,9 +40,8 @@ async fn files_are_read_and_written_inside_the_worktree() {
     assert_eq!(unknown["error"]["code"], -32601);
 }
 
-#[tokio::test]
-async fn a_terminal_runs_a_line_as_goose_sends_it_and_keeps_the_end_of_its_output() {
-    let mut rig = Rig::script().await;
+async fn a_terminal_runs_a_line_as_goose_sends_it_and_keeps_the_end_of_its_output(home: Home) {
+    let mut rig = Rig::script(home).await;
     let line = "echo hi; sleep 0.1; echo \"$GREETING\" >&2; pwd; exit 3";
     let env = json!([{ "name": "GREETING", "value": "bye" }]);
     let made =
@@ -50,9 +58,8 @@ async fn a_terminal_runs_a_line_as_goose_sends_it_and_keeps_the_end_of_its_outpu
     assert_eq!(gone["error"]["code"], -32602);
 }
 
-#[tokio::test]
-async fn a_terminal_with_arguments_needs_no_shell_and_truncates_at_a_character() {
-    let mut rig = Rig::script().await;
+async fn a_terminal_with_arguments_needs_no_shell_and_truncates_at_a_character(home: Home) {
+    let mut rig = Rig::script(home).await;
     let params = json!({ "sessionId": "s", "command": "printf", "args": ["%s", "äöü;$(x)"], "outputByteLimit": 8 });
     let id = rig.call("terminal/create", params).await["result"]["terminalId"].clone();
     rig.call("terminal/wait_for_exit", json!({ "sessionId": "s", "terminalId": id })).await;
@@ -60,9 +67,8 @@ async fn a_terminal_with_arguments_needs_no_shell_and_truncates_at_a_character()
     assert_eq!((&output["result"]["output"], &output["result"]["truncated"]), (&json!("ü;$(x)"), &json!(true)));
 }
 
-#[tokio::test]
-async fn a_terminal_is_killed_and_still_tells_what_it_said() {
-    let mut rig = Rig::script().await;
+async fn a_terminal_is_killed_and_still_tells_what_it_said(home: Home) {
+    let mut rig = Rig::script(home).await;
     let params = json!({ "sessionId": "s", "command": "echo $$; exec sleep 600" });
     let id = rig.call("terminal/create", params).await["result"]["terminalId"].clone();
     let pid = loop {
@@ -79,9 +85,8 @@ async fn a_terminal_is_killed_and_still_tells_what_it_said() {
     assert_eq!(output["result"]["output"], format!("{pid}\n"));
 }
 
-#[tokio::test]
-async fn a_background_process_outlives_its_command_and_not_its_terminal() {
-    let mut rig = Rig::script().await;
+async fn a_background_process_outlives_its_command_and_not_its_terminal(home: Home) {
+    let mut rig = Rig::script(home).await;
     let params = json!({ "sessionId": "s", "command": "sleep 600 & echo $!" });
     let id = rig.call("terminal/create", params).await["result"]["terminalId"].clone();
     rig.call("terminal/wait_for_exit", json!({ "sessionId": "s", "terminalId": id })).await;
@@ -95,9 +100,8 @@ async fn a_background_process_outlives_its_command_and_not_its_terminal() {
     gone.await.expect("no panic").expect("it is dead");
 }
 
-#[tokio::test]
-async fn terminals_stay_in_the_worktree_and_within_their_number() {
-    let mut rig = Rig::script().await;
+async fn terminals_stay_in_the_worktree_and_within_their_number(home: Home) {
+    let mut rig = Rig::script(home).await;
     for cwd in [json!("/"), json!(rig.at("..")), json!("../.."), json!(rig.at("nowhere"))] {
         let refused = rig.call("terminal/create", json!({ "sessionId": "s", "command": "pwd", "cwd": cwd })).await;
         assert_eq!(refused["error"]["code"], -32602, "{cwd}: {refused}");
@@ -106,16 +110,15 @@ async fn terminals_stay_in_the_worktree_and_within_their_number() {
     assert_eq!(missing["error"]["code"], -32602, "{missing}");
     let mut spec = crate::support::agent(&["script"]);
     spec.limits.terminals = 2;
-    let mut rig = Rig::open(spec).await;
+    let mut rig = Rig::open(home, spec).await;
     for expected in [true, true, false] {
         let made = rig.call("terminal/create", json!({ "command": "true" })).await;
         assert_eq!(made["result"]["terminalId"].is_string(), expected, "{made}");
     }
 }
 
-#[tokio::test]
-async fn terminals_end_with_their_session() {
-    let mut rig = Rig::script().await;
+async fn terminals_end_with_their_session(home: Home) {
+    let mut rig = Rig::script(home).await;
     let params = json!({ "sessionId": "s", "command": "trap '' TERM HUP; echo $$; while :; do sleep 1; done" });
     let id = rig.call("terminal/create", params).await["result"]["terminalId"].clone();
     let pid = loop {

@@ -6,15 +6,30 @@ use boocoder_model::{
     TurnOutcome, TurnStatus, UsageReport,
 };
 
-use crate::support::{PATIENCE, Rig, agent, agent_event, directory, ours, says, text_of};
+use crate::support::{Home, PATIENCE, Rig, agent, agent_event, directory, in_both_homes, ours, says, text_of};
+
+in_both_homes! {
+    two_prompts_go_to_one_process_and_one_session,
+    thoughts_text_and_usage_come_in_order_before_the_end,
+    a_write_asks_and_is_done_when_it_is_allowed_and_only_then,
+    a_write_outside_the_worktree_is_refused_even_when_it_is_allowed,
+    an_edit_reads_and_writes_through_us,
+    a_shell_command_runs_in_the_worktree,
+    questions_are_forms_and_addresses,
+    commands_and_modes_are_kept_whenever_they_come,
+    modes_and_models_are_set_before_the_prompt_and_unknown_ones_refused,
+    refusals_and_crashes_are_told_apart_and_a_crash_says_its_status,
+    garbage_is_reported_and_does_no_harm,
+    a_loaded_session_remembers_and_says_nothing_twice,
+    a_turn_that_runs_when_the_session_is_closed_is_cancelled_by_policy,
+}
 
 fn done() -> TurnOutcome {
     TurnOutcome::stopped(&boocoder_model::StopReason::EndTurn)
 }
 
-#[tokio::test]
-async fn two_prompts_go_to_one_process_and_one_session() {
-    let mut rig = Rig::demo().await;
+async fn two_prompts_go_to_one_process_and_one_session(home: Home) {
+    let mut rig = Rig::demo(home).await;
     let (first, second) = (rig.run("pid").await, rig.run("pid").await);
     assert_eq!(first.outcome, done());
     assert_eq!(first.text(), second.text());
@@ -24,9 +39,8 @@ async fn two_prompts_go_to_one_process_and_one_session() {
     assert_eq!(status, "exit status 0");
 }
 
-#[tokio::test]
-async fn thoughts_text_and_usage_come_in_order_before_the_end() {
-    let mut rig = Rig::demo().await;
+async fn thoughts_text_and_usage_come_in_order_before_the_end(home: Home) {
+    let mut rig = Rig::demo(home).await;
     let turn = rig.start("think hm\nsay hello\nusage 10 5 0.25").await;
     let end = rig.end(turn).await;
     assert_eq!(end.text(), "hello");
@@ -46,9 +60,8 @@ async fn thoughts_text_and_usage_come_in_order_before_the_end() {
     assert!(thought < said && said < used && used == end.events.len() - 1);
 }
 
-#[tokio::test]
-async fn a_write_asks_and_is_done_when_it_is_allowed_and_only_then() {
-    let mut rig = Rig::demo().await;
+async fn a_write_asks_and_is_done_when_it_is_allowed_and_only_then(home: Home) {
+    let mut rig = Rig::demo(home).await;
     let turn = rig.start("write a.txt hello").await;
     let (id, question, _) = rig.question().await;
     assert!(matches!(&question, Question::Permission { tool_call: Some(call), .. } if !call.title.is_empty()));
@@ -70,9 +83,8 @@ async fn a_write_asks_and_is_done_when_it_is_allowed_and_only_then() {
     assert!(again.to_string().contains("is not open"), "{again}");
 }
 
-#[tokio::test]
-async fn a_write_outside_the_worktree_is_refused_even_when_it_is_allowed() {
-    let mut rig = Rig::demo().await;
+async fn a_write_outside_the_worktree_is_refused_even_when_it_is_allowed(home: Home) {
+    let mut rig = Rig::demo(home).await;
     std::os::unix::fs::symlink(rig.dir.path(), rig.at("up")).expect("a link out");
     let outside = rig.dir.path().join("stolen.txt");
     for path in ["../stolen.txt", "up/stolen.txt", outside.to_str().expect("utf-8")] {
@@ -87,9 +99,8 @@ async fn a_write_outside_the_worktree_is_refused_even_when_it_is_allowed() {
     }
 }
 
-#[tokio::test]
-async fn an_edit_reads_and_writes_through_us() {
-    let mut rig = Rig::demo().await;
+async fn an_edit_reads_and_writes_through_us(home: Home) {
+    let mut rig = Rig::demo(home).await;
     std::fs::write(rig.at("a.txt"), "one two\n").expect("a file");
     let turn = rig.start("edit a.txt two => three").await;
     let (id, question, _) = rig.question().await;
@@ -98,9 +109,8 @@ async fn an_edit_reads_and_writes_through_us() {
     assert_eq!(std::fs::read_to_string(rig.at("a.txt")).expect("there"), "one three\n");
 }
 
-#[tokio::test]
-async fn a_shell_command_runs_in_the_worktree() {
-    let mut rig = Rig::demo().await;
+async fn a_shell_command_runs_in_the_worktree(home: Home) {
+    let mut rig = Rig::demo(home).await;
     let end = rig.run("shell echo hi; pwd; echo bye >&2").await;
     let said = format!("{:?}", end.events);
     let tree = rig.at("").canonicalize().expect("there");
@@ -109,9 +119,8 @@ async fn a_shell_command_runs_in_the_worktree() {
     }
 }
 
-#[tokio::test]
-async fn questions_are_forms_and_addresses() {
-    let mut rig = Rig::demo().await;
+async fn questions_are_forms_and_addresses(home: Home) {
+    let mut rig = Rig::demo(home).await;
     let turn = rig.start("ask Your name?").await;
     let (id, question, _) = rig.question().await;
     assert!(matches!(&question, Question::Form { title, .. } if title.contains("Your name?")));
@@ -127,9 +136,8 @@ async fn questions_are_forms_and_addresses() {
     assert!(rig.end(turn).await.text().contains("declined"));
 }
 
-#[tokio::test]
-async fn commands_and_modes_are_kept_whenever_they_come() {
-    let mut rig = Rig::demo().await;
+async fn commands_and_modes_are_kept_whenever_they_come(home: Home) {
+    let mut rig = Rig::demo(home).await;
     let mut end = rig.run("mode nonsense\nplan\ncommands\nattach").await;
     end.events.retain(|event| matches!(event, SessionEvent::Agent { .. }));
     let has = |is: &dyn Fn(&AgentEvent) -> bool| end.events.iter().any(|event| agent_event(event, is));
@@ -138,9 +146,8 @@ async fn commands_and_modes_are_kept_whenever_they_come() {
     assert!(has(&|event| matches!(event, AgentEvent::Content(ContentPart::Image { .. }))));
 }
 
-#[tokio::test]
-async fn modes_and_models_are_set_before_the_prompt_and_unknown_ones_refused() {
-    let mut rig = Rig::demo().await;
+async fn modes_and_models_are_set_before_the_prompt_and_unknown_ones_refused(home: Home) {
+    let mut rig = Rig::demo(home).await;
     let options = rig.session.info().options.clone();
     let choices = |id: &str| {
         let option = options.iter().find(|option| option.id == id).unwrap_or_else(|| panic!("{id}: {options:?}"));
@@ -166,9 +173,8 @@ async fn modes_and_models_are_set_before_the_prompt_and_unknown_ones_refused() {
     assert_eq!(rig.run("say on").await.text(), "on", "a refused prompt leaves the session as it was");
 }
 
-#[tokio::test]
-async fn refusals_and_crashes_are_told_apart_and_a_crash_says_its_status() {
-    let mut rig = Rig::demo().await;
+async fn refusals_and_crashes_are_told_apart_and_a_crash_says_its_status(home: Home) {
+    let mut rig = Rig::demo(home).await;
     let refused = rig.run("refuse").await;
     assert_eq!((refused.outcome.status, refused.outcome.decided_by), (TurnStatus::Failed, DecidedBy::Agent));
     let turn = rig.start("say before\ncrash").await;
@@ -183,9 +189,8 @@ async fn refusals_and_crashes_are_told_apart_and_a_crash_says_its_status() {
     assert_eq!(closed.to_string(), "the agent session is closed");
 }
 
-#[tokio::test]
-async fn garbage_is_reported_and_does_no_harm() {
-    let mut rig = Rig::demo().await;
+async fn garbage_is_reported_and_does_no_harm(home: Home) {
+    let mut rig = Rig::demo(home).await;
     let end = rig.run("garbage").await;
     assert_eq!(end.outcome, done());
     assert!(end.text().contains("garbage written"));
@@ -202,19 +207,18 @@ async fn garbage_is_reported_and_does_no_harm() {
     assert_eq!(rig.run("say fine").await.text(), "fine");
 }
 
-#[tokio::test]
-async fn a_loaded_session_remembers_and_says_nothing_twice() {
+async fn a_loaded_session_remembers_and_says_nothing_twice(home: Home) {
     let dir = directory();
     let state = dir.path().join("state");
     let spec = agent(&["demo", state.to_str().expect("utf-8")]);
-    let mut rig = Rig::open_in(dir.clone(), spec.clone(), None).await.expect("opens");
+    let mut rig = Rig::open_in(home, dir.clone(), spec.clone(), None).await.expect("opens");
     assert_eq!(rig.session.info().resumed, Resumed::New);
     assert!(rig.session.info().resumable);
     rig.run("remember the milk").await;
     let native_id = rig.session.info().native_id.clone();
     rig.close().await;
 
-    let mut rig = Rig::open_in(dir.clone(), spec.clone(), Some(native_id.clone())).await.expect("opens");
+    let mut rig = Rig::open_in(home, dir.clone(), spec.clone(), Some(native_id.clone())).await.expect("opens");
     assert_eq!(rig.session.info().resumed, Resumed::Native);
     assert_eq!(rig.session.info().native_id, native_id);
     let end = rig.run("recall").await;
@@ -222,7 +226,7 @@ async fn a_loaded_session_remembers_and_says_nothing_twice() {
     assert!(!end.events.iter().any(|event| agent_event(event, |event| matches!(event, AgentEvent::UserContent(_)))));
     rig.close().await;
 
-    let mut rig = Rig::open_in(dir, spec, Some("no-such-session".into())).await.expect("opens");
+    let mut rig = Rig::open_in(home, dir, spec, Some("no-such-session".into())).await.expect("opens");
     assert_eq!(rig.session.info().resumed, Resumed::New, "what cannot be loaded is not called resumed");
     assert_eq!(rig.run("recall").await.text(), "nothing is remembered");
 }
@@ -242,7 +246,7 @@ async fn a_one_shot_session_ends_with_its_turn() {
 
 #[tokio::test]
 async fn a_session_whose_handles_are_dropped_is_closed() {
-    let rig = Rig::demo().await;
+    let rig = Rig::demo(Home::Here).await;
     is_closed_when_dropped(rig).await;
     let backend = OneshotBackend::new(AcpBackend::new(ours()));
     let rig = Rig::open_with(&backend, directory(), agent(&["demo"]), None).await.expect("opens");
@@ -260,9 +264,8 @@ async fn is_closed_when_dropped(rig: Rig) {
     gone.await.expect("no panic").expect("it is gone");
 }
 
-#[tokio::test]
-async fn a_turn_that_runs_when_the_session_is_closed_is_cancelled_by_policy() {
-    let mut rig = Rig::demo().await;
+async fn a_turn_that_runs_when_the_session_is_closed_is_cancelled_by_policy(home: Home) {
+    let mut rig = Rig::demo(home).await;
     let turn = rig.start("say working\nsleep 600000").await;
     rig.until(|event| says(event, "working")).await;
     let (events, _, _) = rig.close().await;

@@ -8,11 +8,28 @@ use boocoder_model::{
 };
 use boocoder_testkit::process::{alive, descendants};
 
-use crate::support::{Rig, agent, agent_event, says};
+use crate::support::{Home, Rig, agent, agent_event, in_both_homes, says};
 
-#[tokio::test]
-async fn an_unknown_stop_reason_is_kept_and_its_usage_counted() {
-    let mut rig = Rig::script().await;
+in_both_homes! {
+    an_unknown_stop_reason_is_kept_and_its_usage_counted,
+    a_permission_of_an_unknown_kind_is_still_a_human_s_to_give,
+    an_agent_that_takes_its_question_back_is_told_so,
+    an_elicitation_that_is_completed_elsewhere_is_settled,
+    a_provider_s_error_is_the_reason_of_the_turn,
+    what_follows_the_end_of_a_turn_belongs_to_none,
+    unknown_things_are_kept_and_malformed_ones_reported,
+    noise_without_end_is_counted_and_not_kept,
+    a_line_of_fifty_megabytes_is_taken_and_one_over_the_limit_reported,
+    an_agent_that_dies_in_a_turn_leaves_nothing_open,
+    an_agent_that_exits_between_turns_says_so,
+    what_ignores_every_polite_word_is_killed_with_all_its_children,
+    children_of_a_dead_agent_are_found_by_their_mark,
+    an_agent_that_does_not_answer_a_control_request_is_ended,
+    a_turn_cancelled_before_its_prompt_was_sent_ends_as_cancelled,
+}
+
+async fn an_unknown_stop_reason_is_kept_and_its_usage_counted(home: Home) {
+    let mut rig = Rig::script(home).await;
     let end = rig.run("stop coffee_break").await;
     assert_eq!((end.outcome.status, end.outcome.reason.as_str()), (TurnStatus::Completed, "coffee_break"));
     let used = |event: &AgentEvent| {
@@ -22,9 +39,8 @@ async fn an_unknown_stop_reason_is_kept_and_its_usage_counted() {
     assert_eq!(rig.run("nothing").await.outcome.reason, "end_turn", "an absent reason is the end of the turn");
 }
 
-#[tokio::test]
-async fn a_permission_of_an_unknown_kind_is_still_a_human_s_to_give() {
-    let mut rig = Rig::script().await;
+async fn a_permission_of_an_unknown_kind_is_still_a_human_s_to_give(home: Home) {
+    let mut rig = Rig::script(home).await;
     let turn = rig.start("permission").await;
     let (id, question, _) = rig.question().await;
     let Question::Permission { options, tool_call, .. } = &question else { panic!("{question:?}") };
@@ -35,9 +51,8 @@ async fn a_permission_of_an_unknown_kind_is_still_a_human_s_to_give() {
     assert_eq!(rig.end(turn).await.text(), r#"{"outcome":{"outcome":"selected","optionId":"odd"}}"#);
 }
 
-#[tokio::test]
-async fn an_agent_that_takes_its_question_back_is_told_so() {
-    let mut rig = Rig::script().await;
+async fn an_agent_that_takes_its_question_back_is_told_so(home: Home) {
+    let mut rig = Rig::script(home).await;
     let end = rig.run("taken-back").await;
     assert_eq!(end.text(), "-32800");
     let withdrawn = end.events.iter().any(|event| {
@@ -49,9 +64,8 @@ async fn an_agent_that_takes_its_question_back_is_told_so() {
     assert!(withdrawn, "{:#?}", end.events);
 }
 
-#[tokio::test]
-async fn an_elicitation_that_is_completed_elsewhere_is_settled() {
-    let mut rig = Rig::script().await;
+async fn an_elicitation_that_is_completed_elsewhere_is_settled(home: Home) {
+    let mut rig = Rig::script(home).await;
     let lines = [
         r#"{"jsonrpc":"2.0","id":77,"method":"elicitation/create","params":{"sessionId":"s","mode":"url","elicitationId":"e1","url":"https://a.b","message":"Log in"}}"#,
         r#"{"jsonrpc":"2.0","method":"elicitation/complete","params":{"elicitationId":"e1"}}"#,
@@ -62,18 +76,16 @@ async fn an_elicitation_that_is_completed_elsewhere_is_settled() {
     assert_eq!(*settled, SessionEvent::Withdrawn { id: *asked, outcome, decided_by });
 }
 
-#[tokio::test]
-async fn a_provider_s_error_is_the_reason_of_the_turn() {
-    let mut rig = Rig::script().await;
+async fn a_provider_s_error_is_the_reason_of_the_turn(home: Home) {
+    let mut rig = Rig::script(home).await;
     let end = rig.run("error the model is on fire").await;
     assert_eq!((end.outcome.status, end.outcome.decided_by), (TurnStatus::Failed, DecidedBy::Agent));
     assert_eq!(end.outcome.reason, "the model is on fire");
     assert_eq!(rig.run("hello").await.text(), "hello");
 }
 
-#[tokio::test]
-async fn what_follows_the_end_of_a_turn_belongs_to_none() {
-    let mut rig = Rig::script().await;
+async fn what_follows_the_end_of_a_turn_belongs_to_none(home: Home) {
+    let mut rig = Rig::script(home).await;
     for _ in 0..20 {
         let end = rig.run("late").await;
         assert_eq!(end.text(), "");
@@ -82,9 +94,8 @@ async fn what_follows_the_end_of_a_turn_belongs_to_none() {
     }
 }
 
-#[tokio::test]
-async fn unknown_things_are_kept_and_malformed_ones_reported() {
-    let mut rig = Rig::script().await;
+async fn unknown_things_are_kept_and_malformed_ones_reported(home: Home) {
+    let mut rig = Rig::script(home).await;
     let lines = [
         r#"{"jsonrpc":"2.0","method":"session/update","params":{"sessionId":"s","update":{"sessionUpdate":"weather","b":1,"a":1.50}}}"#,
         r#"{"jsonrpc":"2.0","method":"vendor/news","params":{"z":1,"a":2}}"#,
@@ -124,9 +135,8 @@ async fn unknown_things_are_kept_and_malformed_ones_reported() {
     assert_eq!(rig.run("hello").await.text(), "hello");
 }
 
-#[tokio::test]
-async fn noise_without_end_is_counted_and_not_kept() {
-    let mut rig = Rig::script().await;
+async fn noise_without_end_is_counted_and_not_kept(home: Home) {
+    let mut rig = Rig::script(home).await;
     let lines = vec!["noise"; 500].join("|");
     let end = rig.run(&format!("raw {lines}")).await;
     let notices: Vec<_> = end
@@ -141,13 +151,12 @@ async fn noise_without_end_is_counted_and_not_kept() {
     assert_eq!(notices[32], "468 more lines on standard output were no messages");
 }
 
-#[tokio::test]
-async fn a_line_of_fifty_megabytes_is_taken_and_one_over_the_limit_reported() {
-    let mut rig = Rig::script().await;
+async fn a_line_of_fifty_megabytes_is_taken_and_one_over_the_limit_reported(home: Home) {
+    let mut rig = Rig::script(home).await;
     assert_eq!(rig.run("long 50000000").await.text().len(), 50_000_000);
     let mut spec = agent(&["script"]);
     spec.limits.line = 1024 * 1024;
-    let mut rig = Rig::open(spec).await;
+    let mut rig = Rig::open(home, spec).await;
     let end = rig.run("long 50000000").await;
     assert_eq!((end.text().as_str(), end.outcome.status), ("", TurnStatus::Completed));
     let over = |event: &AgentEvent| matches!(event, AgentEvent::Notice(line) if line.contains("over the limit"));
@@ -155,9 +164,8 @@ async fn a_line_of_fifty_megabytes_is_taken_and_one_over_the_limit_reported() {
     assert_eq!(rig.run("hello").await.text(), "hello");
 }
 
-#[tokio::test]
-async fn an_agent_that_dies_in_a_turn_leaves_nothing_open() {
-    let mut rig = Rig::script().await;
+async fn an_agent_that_dies_in_a_turn_leaves_nothing_open(home: Home) {
+    let mut rig = Rig::script(home).await;
     let turn = rig.start("permission").await;
     let (id, _, _) = rig.question().await;
     let pid = rustix::process::Pid::from_raw(i32::try_from(rig.pid()).expect("a pid")).expect("not zero");
@@ -172,9 +180,8 @@ async fn an_agent_that_dies_in_a_turn_leaves_nothing_open() {
     assert_eq!(status, "killed by SIGKILL");
 }
 
-#[tokio::test]
-async fn an_agent_that_exits_between_turns_says_so() {
-    let mut rig = Rig::script().await;
+async fn an_agent_that_exits_between_turns_says_so(home: Home) {
+    let mut rig = Rig::script(home).await;
     let end = rig.run("die").await;
     assert!(end.outcome.reason.contains("exit status 9"), "{}", end.outcome.reason);
     rig.exited().await;
@@ -191,11 +198,10 @@ answer '{"sessionId":"s"}'
 while :; do read -r line || sleep 1; done
 "#;
 
-#[tokio::test]
-async fn what_ignores_every_polite_word_is_killed_with_all_its_children() {
+async fn what_ignores_every_polite_word_is_killed_with_all_its_children(home: Home) {
     let mut spec = crate::support::spec("/bin/sh".as_ref(), vec!["-c".into(), STUBBORN.into()]);
     spec.limits.kill = Duration::from_millis(200);
-    let rig = Rig::open(spec).await;
+    let mut rig = Rig::open(home, spec).await;
     let pid = rig.pid();
     // Both are there before the end begins.
     let family = tokio::task::spawn_blocking(move || {
@@ -209,9 +215,8 @@ async fn what_ignores_every_polite_word_is_killed_with_all_its_children() {
     assert!(left.is_empty(), "{left:?}");
 }
 
-#[tokio::test]
-async fn children_of_a_dead_agent_are_found_by_their_mark() {
-    let mut rig = Rig::script().await;
+async fn children_of_a_dead_agent_are_found_by_their_mark(home: Home) {
+    let mut rig = Rig::script(home).await;
     let child: u32 = rig.run("children").await.text().parse().expect("a pid");
     assert!(alive(child));
     let pid = rustix::process::Pid::from_raw(i32::try_from(rig.pid()).expect("a pid")).expect("not zero");
@@ -223,11 +228,10 @@ async fn children_of_a_dead_agent_are_found_by_their_mark() {
     assert!(left.is_empty(), "{left:?}");
 }
 
-#[tokio::test]
-async fn an_agent_that_does_not_answer_a_control_request_is_ended() {
+async fn an_agent_that_does_not_answer_a_control_request_is_ended(home: Home) {
     let mut spec = agent(&["script", "stays"]);
     spec.limits.control = Duration::from_millis(300);
-    let mut rig = Rig::open(spec).await;
+    let mut rig = Rig::open(home, spec).await;
     let mut prompt = rig.text("hello");
     prompt.mode = Some("stuck".into());
     let error = rig.session.prompt(prompt).await.expect_err("it never answers");
@@ -236,11 +240,10 @@ async fn an_agent_that_does_not_answer_a_control_request_is_ended() {
     assert!(!events.iter().any(|event| matches!(event, SessionEvent::TurnEnded { .. })), "no turn began");
 }
 
-#[tokio::test]
-async fn a_turn_cancelled_before_its_prompt_was_sent_ends_as_cancelled() {
+async fn a_turn_cancelled_before_its_prompt_was_sent_ends_as_cancelled(home: Home) {
     let mut spec = agent(&["script"]);
     spec.limits.cancel = Duration::from_millis(300);
-    let mut rig = Rig::open(spec).await;
+    let mut rig = Rig::open(home, spec).await;
     let mut prompt = rig.text("hello");
     prompt.mode = Some("stuck".into());
     let turn = prompt.turn;

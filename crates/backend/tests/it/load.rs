@@ -6,7 +6,7 @@ use boocoder_backend::SessionEvent;
 use boocoder_model::{AgentEvent, TurnStatus};
 use boocoder_testkit::process::{alive, private_kib};
 
-use crate::support::{PATIENCE, Rig};
+use crate::support::{Home, PATIENCE, Rig};
 
 /// How many bytes a process has written so far.
 fn written(pid: u32) -> u64 {
@@ -19,7 +19,7 @@ fn written(pid: u32) -> u64 {
 async fn a_slow_consumer_slows_the_agent_and_loses_nothing() {
     const UPDATES: usize = 200_000;
     const BYTES: usize = 300;
-    let mut rig = Rig::demo().await;
+    let mut rig = Rig::demo(Home::Here).await;
     let turn = rig.start(&format!("stream {UPDATES} {BYTES}")).await;
     // Enough for the agent to say it all, if anybody took it.
     tokio::time::sleep(Duration::from_secs(5)).await;
@@ -43,7 +43,7 @@ async fn a_slow_consumer_slows_the_agent_and_loses_nothing() {
 
 #[tokio::test]
 async fn a_session_is_closed_though_nobody_takes_its_events() {
-    let mut rig = Rig::demo().await;
+    let mut rig = Rig::demo(Home::Here).await;
     rig.start("stream 1000000 300").await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     tokio::time::timeout(PATIENCE, rig.session.close()).await.expect("closing does not wait for that");

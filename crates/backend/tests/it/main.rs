@@ -10,4 +10,6 @@ mod leftovers;
 mod load;
 mod opening;
 mod real;
+mod runner;
+mod runner_faults;
 mod support;

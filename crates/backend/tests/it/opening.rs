@@ -6,32 +6,42 @@ use boocoder_backend::{BackendError, McpServer, Protocol, SessionEvent, probe_ve
 use boocoder_model::{AgentEvent, Resumed};
 use boocoder_testkit::process::descendants;
 
-use crate::support::{Rig, agent, agent_event, directory, ours, spec};
+use crate::support::{Home, Rig, agent, agent_event, directory, in_both_homes, ours, spec};
 
-async fn refused(agent: boocoder_backend::AgentSpec) -> BackendError {
-    match Rig::open_in(directory(), agent, None).await {
+in_both_homes! {
+    a_program_that_is_not_there_is_not_found,
+    a_worktree_that_is_not_there_is_an_error_at_once,
+    an_agent_that_exits_at_once_says_why,
+    an_agent_that_never_answers_is_given_up_and_ended,
+    another_version_of_the_protocol_is_named,
+    an_agent_without_a_login_gives_its_own_instructions,
+    what_the_agent_cannot_do_is_refused_before_it_is_asked,
+    mcp_servers_are_handed_over,
+    what_cannot_be_loaded_becomes_a_new_session_that_is_called_new,
+    commands_that_come_before_the_session_are_kept,
+}
+
+async fn refused(home: Home, agent: boocoder_backend::AgentSpec) -> BackendError {
+    match Rig::open_in(home, directory(), agent, None).await {
         Ok(_) => panic!("it must not open"),
         Err(error) => error,
     }
 }
 
-#[tokio::test]
-async fn a_program_that_is_not_there_is_not_found() {
-    let error = refused(spec("/no/such/agent".as_ref(), vec![])).await;
+async fn a_program_that_is_not_there_is_not_found(home: Home) {
+    let error = refused(home, spec("/no/such/agent".as_ref(), vec![])).await;
     assert!(matches!(&error, BackendError::NotFound { command } if command == "/no/such/agent"), "{error}");
 }
 
-#[tokio::test]
-async fn a_worktree_that_is_not_there_is_an_error_at_once() {
+async fn a_worktree_that_is_not_there_is_an_error_at_once(home: Home) {
     let dir = directory();
     std::fs::remove_dir(dir.path().join("tree")).expect("removed");
-    let error = Rig::open_in(dir, agent(&["demo"]), None).await.err().expect("no worktree");
+    let error = Rig::open_in(home, dir, agent(&["demo"]), None).await.err().expect("no worktree");
     assert!(matches!(error, BackendError::Spawn { .. }), "{error}");
 }
 
-#[tokio::test]
-async fn an_agent_that_exits_at_once_says_why() {
-    match refused(agent(&["exit"])).await {
+async fn an_agent_that_exits_at_once_says_why(home: Home) {
+    match refused(home, agent(&["exit"])).await {
         BackendError::Exited { status, stderr } => {
             assert_eq!((status.as_str(), stderr.as_str()), ("exit status 3", "no configuration found"));
         }
@@ -39,12 +49,11 @@ async fn an_agent_that_exits_at_once_says_why() {
     }
 }
 
-#[tokio::test]
-async fn an_agent_that_never_answers_is_given_up_and_ended() {
+async fn an_agent_that_never_answers_is_given_up_and_ended(home: Home) {
     for (fault, stage) in [("mute", "initialize"), ("mute-session", "session/new")] {
         let mut spec = agent(&[fault, "stays"]);
         spec.limits.start = Duration::from_millis(400);
-        match refused(spec).await {
+        match refused(home, spec).await {
             BackendError::StartTimeout { stage: at, .. } => assert_eq!(at, stage),
             other => panic!("{other}"),
         }
@@ -59,17 +68,15 @@ async fn an_agent_that_never_answers_is_given_up_and_ended() {
     }
 }
 
-#[tokio::test]
-async fn another_version_of_the_protocol_is_named() {
-    match refused(agent(&["version"])).await {
+async fn another_version_of_the_protocol_is_named(home: Home) {
+    match refused(home, agent(&["version"])).await {
         BackendError::ProtocolVersion { theirs, ours } => assert_eq!((theirs.as_str(), ours), ("99", 1)),
         other => panic!("{other}"),
     }
 }
 
-#[tokio::test]
-async fn an_agent_without_a_login_gives_its_own_instructions() {
-    match refused(agent(&["login"])).await {
+async fn an_agent_without_a_login_gives_its_own_instructions(home: Home) {
+    match refused(home, agent(&["login"])).await {
         BackendError::AuthRequired { instructions } => {
             assert!(instructions.contains("run `x login`"), "{instructions}")
         }
@@ -77,34 +84,30 @@ async fn an_agent_without_a_login_gives_its_own_instructions() {
     }
 }
 
-#[tokio::test]
-async fn what_the_agent_cannot_do_is_refused_before_it_is_asked() {
+async fn what_the_agent_cannot_do_is_refused_before_it_is_asked(home: Home) {
     let mut http = agent(&["script"]);
     http.mcp_servers =
         vec![McpServer::Http { name: "web".into(), url: "http://localhost/".into(), headers: [].into() }];
-    assert!(matches!(refused(http).await, BackendError::Unsupported(_)));
+    assert!(matches!(refused(home, http).await, BackendError::Unsupported(_)));
     let mut other = agent(&["demo"]);
     other.protocol = Protocol::Pty;
-    assert!(matches!(refused(other).await, BackendError::Unsupported(_)));
+    assert!(matches!(refused(home, other).await, BackendError::Unsupported(_)));
 }
 
-#[tokio::test]
-async fn mcp_servers_are_handed_over() {
+async fn mcp_servers_are_handed_over(home: Home) {
     let mut spec = agent(&["demo"]);
     let server = McpServer::Stdio { name: "ours".into(), command: "/bin/true".into(), args: vec![], env: [].into() };
     spec.mcp_servers = vec![server];
-    assert_eq!(Rig::open(spec).await.run("mcp").await.text(), "mcp: ours");
+    assert_eq!(Rig::open(home, spec).await.run("mcp").await.text(), "mcp: ours");
 }
 
-#[tokio::test]
-async fn what_cannot_be_loaded_becomes_a_new_session_that_is_called_new() {
-    let rig = Rig::open_in(directory(), agent(&["forgetful"]), Some("old".into())).await.expect("opens");
+async fn what_cannot_be_loaded_becomes_a_new_session_that_is_called_new(home: Home) {
+    let rig = Rig::open_in(home, directory(), agent(&["forgetful"]), Some("old".into())).await.expect("opens");
     assert_eq!((rig.session.info().resumed, rig.session.info().native_id.as_str()), (Resumed::New, "s"));
 }
 
-#[tokio::test]
-async fn commands_that_come_before_the_session_are_kept() {
-    let mut rig = Rig::script().await;
+async fn commands_that_come_before_the_session_are_kept(home: Home) {
+    let mut rig = Rig::script(home).await;
     let first = rig.next().await.expect("an event");
     let early = |event: &AgentEvent| matches!(event, AgentEvent::Commands(commands) if commands[0].name == "early");
     assert!(agent_event(&first, early), "{first:?}");

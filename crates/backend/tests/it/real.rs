@@ -10,7 +10,7 @@ use boocoder_testkit::agents::{self, AgentLaunch};
 use boocoder_testkit::llm::MockModel;
 use boocoder_testkit::process::{alive, descendants};
 
-use crate::support::{PATIENCE, Rig, agent_event, directory, says, spec, text_of};
+use crate::support::{Home, PATIENCE, Rig, agent_event, directory, says, spec, text_of};
 use boocoder_backend::SessionEvent;
 
 type Launch = fn(&MockModel, &Path) -> Result<AgentLaunch, TestkitError>;
@@ -39,7 +39,7 @@ impl Real {
         let mut agent = spec(&launched.command, launched.args);
         agent.env = launched.env;
         agent.limits = Limits { kill: Duration::from_secs(3), ..Limits::default() };
-        let rig = Rig::open_in(dir, agent.clone(), None).await.expect("the agent opens a session");
+        let rig = Rig::open_in(Home::Here, dir, agent.clone(), None).await.expect("the agent opens a session");
         Self { rig, _model: model, agent }
     }
 
@@ -116,7 +116,8 @@ impl Real {
         let Self { rig, _model, agent } = self;
         let (dir, native_id) = (rig.dir.clone(), rig.session.info().native_id.clone());
         leaves_nothing(rig).await;
-        let mut rig = Rig::open_in(dir, agent.clone(), Some(native_id.clone())).await.expect("the agent loads");
+        let mut rig =
+            Rig::open_in(Home::Here, dir, agent.clone(), Some(native_id.clone())).await.expect("the agent loads");
         assert_eq!((rig.session.info().resumed, &rig.session.info().native_id), (Resumed::Native, &native_id));
         let turn = rig.start("MOCK:TEXT resumed.").await;
         let seen =
@@ -127,7 +128,7 @@ impl Real {
 }
 
 /// Closes the session. No process of it is left.
-async fn leaves_nothing(rig: Rig) {
+async fn leaves_nothing(mut rig: Rig) {
     let mut family = descendants(rig.pid());
     family.push(rig.pid());
     let (_, status, _) = rig.close().await;

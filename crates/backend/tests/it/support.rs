@@ -4,14 +4,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use boocoder_backend::runner::RunnerBackend;
 use boocoder_backend::{
-    AcpBackend, AgentBackend, AgentSession, AgentSpec, BackendError, Environment, Limits, OpenSpec, Prompt, Protocol,
-    SessionEvent,
+    AcpBackend, AgentBackend, AgentSession, AgentSpec, Attached, BackendError, Delivery, Environment, Limits, OpenSpec,
+    Opened, Prompt, Protocol, RunnerState, Runners, SessionEvent,
 };
 use boocoder_model::{
-    AgentEvent, AgentName, AgentSessionId, Answer, ContentPart, InteractionId, PermissionKind, Question, TurnId,
-    TurnOutcome,
+    AgentEvent, AgentName, AgentSessionId, Answer, ContentPart, InteractionId, PermissionKind, Position, Question,
+    RunnerId, TurnId, TurnOutcome,
 };
+use boocoder_testkit::process::{alive, wait_until};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -63,13 +66,87 @@ pub(crate) fn spec(command: &Path, args: Vec<String>) -> AgentSpec {
     }
 }
 
+/// Where a session lives. Both are to behave the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Home {
+    /// In this process.
+    Here,
+    /// In a runner.
+    Runner,
+}
+
+/// Runs each test with sessions in this process and with sessions that runners keep.
+macro_rules! in_both_homes {
+    ($($test:ident,)+) => {
+        mod here {
+            $(#[tokio::test] async fn $test() { super::$test($crate::support::Home::Here).await; })+
+        }
+        mod runner {
+            $(#[tokio::test] async fn $test() { super::$test($crate::support::Home::Runner).await; })+
+        }
+    };
+}
+pub(crate) use in_both_homes;
+
+/// A backend whose runners have these settings and live under `dir`.
+pub(crate) fn runners(dir: &Path, settings: &[&str]) -> RunnerBackend {
+    RunnerBackend::new(beside_tests("test_runner"), settings, dir.join("runners"), dir.to_string_lossy())
+}
+
+/// The runners that keep sessions in `dir`.
+pub(crate) fn runner_pids(dir: &Path) -> Vec<u32> {
+    let is_one = |pid: &u32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        let program = line.split('\0').next().unwrap_or_default();
+        program.ends_with("/test_runner") && line.contains(&*dir.to_string_lossy())
+    };
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(is_one).filter(|pid| alive(*pid)).collect()
+}
+
+/// Sees to it that no test leaves a runner behind.
+pub(crate) struct Guard(Arc<TempDir>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let pids = runner_pids(self.0.path());
+        pids.iter().for_each(|pid| kill(*pid, Signal::TERM));
+        let _ = wait_until(PATIENCE, "the end of a runner", || !pids.iter().any(|pid| alive(*pid)));
+    }
+}
+
+/// Signals a process.
+pub(crate) fn kill(pid: u32, signal: Signal) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
+    let _ = kill_process(pid, signal);
+}
+
+/// Waits without keeping the runtime from its work.
+pub(crate) async fn until(what: &'static str, happened: impl FnMut() -> bool + Send + 'static) {
+    tokio::task::spawn_blocking(move || wait_until(PATIENCE, what, happened))
+        .await
+        .expect("no panic")
+        .expect("in time");
+}
+
+/// The id of another runner.
+#[expect(clippy::disallowed_methods, reason = "a test draws ids as a server would")]
+pub(crate) fn new_runner() -> RunnerId {
+    RunnerId::from_uuid(uuid::Uuid::now_v7())
+}
+
 /// A session under test.
 pub(crate) struct Rig {
     /// The worktree, and beside it whatever else the test needs.
     pub(crate) dir: Arc<TempDir>,
     pub(crate) session: Arc<dyn AgentSession>,
-    pub(crate) events: mpsc::Receiver<SessionEvent>,
+    pub(crate) events: mpsc::Receiver<Delivery>,
+    /// The place of the last event in its journal.
+    pub(crate) last: Position,
     turns: u128,
+    guard: Guard,
 }
 
 /// What a turn brought.
@@ -85,24 +162,28 @@ pub(crate) fn directory() -> Arc<TempDir> {
 }
 
 impl Rig {
-    pub(crate) async fn open(agent: AgentSpec) -> Self {
-        Self::open_in(directory(), agent, None).await.expect("the session opens")
+    pub(crate) async fn open(home: Home, agent: AgentSpec) -> Self {
+        Self::open_in(home, directory(), agent, None).await.expect("the session opens")
     }
 
-    pub(crate) async fn demo() -> Self {
-        Self::open(agent(&["demo"])).await
+    pub(crate) async fn demo(home: Home) -> Self {
+        Self::open(home, agent(&["demo"])).await
     }
 
-    pub(crate) async fn script() -> Self {
-        Self::open(agent(&["script"])).await
+    pub(crate) async fn script(home: Home) -> Self {
+        Self::open(home, agent(&["script"])).await
     }
 
     pub(crate) async fn open_in(
+        home: Home,
         dir: Arc<TempDir>,
         agent: AgentSpec,
         resume: Option<AgentSessionId>,
     ) -> Result<Self, BackendError> {
-        Self::open_with(&AcpBackend::new(ours()), dir, agent, resume).await
+        match home {
+            Home::Here => Self::open_with(&AcpBackend::new(ours()), dir, agent, resume).await,
+            Home::Runner => Self::open_with(&runners(dir.path(), &[]), dir, agent, resume).await,
+        }
     }
 
     pub(crate) async fn open_with(
@@ -111,9 +192,29 @@ impl Rig {
         agent: AgentSpec,
         resume: Option<AgentSessionId>,
     ) -> Result<Self, BackendError> {
-        let spec = OpenSpec { agent, cwd: dir.path().join("tree"), resume };
+        let guard = Guard(Arc::clone(&dir));
+        let runner = new_runner();
+        let spec = OpenSpec { agent, cwd: dir.path().join("tree"), resume, runner };
         let opened = timeout(PATIENCE, backend.open(spec)).await.expect("opening ends")?;
-        Ok(Self { dir, session: opened.session, events: opened.events, turns: 0 })
+        Ok(Self { dir, session: opened.session, events: opened.events, last: Position::ZERO, turns: 0, guard })
+    }
+
+    /// A session that is taken up again after a position, and where it stands.
+    pub(crate) async fn attach(
+        backend: &RunnerBackend,
+        dir: &Arc<TempDir>,
+        after: Position,
+    ) -> Result<(Self, RunnerState), BackendError> {
+        let guard = Guard(Arc::clone(dir));
+        let id = *backend.list().await.first().expect("a runner");
+        let Attached { opened, state } = timeout(PATIENCE, backend.attach(id, after)).await.expect("in time")?;
+        let Opened { session, events } = opened;
+        Ok((Self { dir: Arc::clone(dir), session, events, last: after, turns: 100, guard }, state))
+    }
+
+    /// Gives the session away, and what keeps its runner from being left behind.
+    pub(crate) fn leave(self) -> (Guard, Arc<TempDir>) {
+        (self.guard, self.dir)
     }
 
     pub(crate) fn at(&self, path: &str) -> PathBuf {
@@ -144,7 +245,12 @@ impl Rig {
     }
 
     pub(crate) async fn next(&mut self) -> Option<SessionEvent> {
-        timeout(PATIENCE, self.events.recv()).await.expect("something happens")
+        let Delivery { position, event } = timeout(PATIENCE, self.events.recv()).await.expect("something happens")?;
+        if let Some(position) = position {
+            assert!(position > self.last, "{position} comes after {}: {event:?}", self.last);
+            self.last = position;
+        }
+        Some(event)
     }
 
     /// Events up to the first one that `is` says yes to, which is the last.
@@ -189,12 +295,12 @@ impl Rig {
     }
 
     /// Closes the session. Says what came before the end of the events, and how the process ended.
-    pub(crate) async fn close(mut self) -> (Vec<SessionEvent>, String, String) {
+    pub(crate) async fn close(&mut self) -> (Vec<SessionEvent>, String, String) {
         let session = Arc::clone(&self.session);
         let closing = tokio::spawn(async move { session.close().await });
         let ended = self.exited().await;
         timeout(PATIENCE, closing).await.expect("closing ends").expect("closing does not panic");
-        assert!(!boocoder_testkit::process::alive(self.pid()), "the agent has gone");
+        assert!(!alive(self.pid()), "the agent has gone");
         ended
     }
 

@@ -1,44 +1,78 @@
 //! What the agent says while the lane listens, and the questions that it asks.
 
-use boocoder_backend::{BackendError, SessionEvent};
+use boocoder_backend::{BackendError, Delivery, SessionEvent};
 use boocoder_model::{
     AgentSessionStatus, Answer, Approval, DecidedBy, Interaction, InteractionId, InteractionOutcome, PermissionKind,
-    Question, TurnId, TurnOutcome, TurnStatus,
+    Position, Question, TurnId, TurnOutcome, TurnStatus,
 };
 use boocoder_store::Change;
 use boocoder_wire::{Frame, FrameBody};
 use jiff::Timestamp;
 
+use super::activity::is_work;
 use super::{Action, Current, LaneCore, OpenQuestion, Phase, after, settlement};
 use crate::recorder::record_between_turns;
 
 /// What a batch of events collects before it is written.
 #[derive(Debug, Default)]
-struct Batch {
-    frames: Vec<Frame>,
-    changes: Vec<Change>,
-    actions: Vec<Action>,
+pub(super) struct Batch {
+    pub(super) frames: Vec<Frame>,
+    pub(super) changes: Vec<Change>,
+    pub(super) actions: Vec<Action>,
 }
 
 impl LaneCore {
-    pub(super) fn events(&mut self, events: Vec<SessionEvent>, now: Timestamp) -> Vec<Action> {
+    /// Takes in what happened, in order. What comes behind the end of a turn waits until that is settled, so that the
+    /// journal is never taken in beyond an end that is not on disk.
+    pub(super) fn events(&mut self, deliveries: Vec<Delivery>, now: Timestamp) -> Vec<Action> {
         let mut batch = Batch::default();
-        for event in events {
-            self.event(event, now, &mut batch);
+        for delivery in deliveries {
+            if self.is_settling() {
+                self.backlog.push_back(delivery);
+            } else {
+                self.delivery(delivery, now, &mut batch);
+            }
         }
         self.flush(&mut batch);
         batch.actions
     }
 
-    fn event(&mut self, event: SessionEvent, now: Timestamp, batch: &mut Batch) {
+    fn delivery(&mut self, delivery: Delivery, now: Timestamp, batch: &mut Batch) {
+        let Delivery { position, event } = delivery;
+        let ends_here = match &event {
+            SessionEvent::TurnEnded { .. } | SessionEvent::Exited { .. } => true,
+            SessionEvent::Agent { .. } | SessionEvent::Asked { .. } | SessionEvent::Withdrawn { .. } => false,
+        };
+        if ends_here {
+            // What came before is kept for itself; the end is kept with what comes of it.
+            self.flush(batch);
+        } else {
+            self.taken = position.unwrap_or(self.taken);
+        }
+        self.event(position, event, now, batch);
+        if ends_here && !self.is_settling() {
+            self.taken = position.unwrap_or(self.taken);
+        }
+    }
+
+    fn event(&mut self, position: Option<Position>, event: SessionEvent, now: Timestamp, batch: &mut Batch) {
+        // What shares a frame is fixed by the journal, where there is one.
+        let join = position.is_none();
         match event {
             SessionEvent::Agent { turn, event } => match &mut self.phase {
                 Phase::Running(current) if turn == Some(current.turn.id) => {
-                    current.recorder.record(event, &mut self.ledger, &mut batch.frames);
+                    current.recorder.record(event, &mut self.ledger, &mut batch.frames, join);
+                    self.prove(now, batch);
                 }
-                Phase::Idle | Phase::Preparing(_) | Phase::Opening(_) | Phase::Running(_) | Phase::Settling(..) => {
+                Phase::Idle if is_work(&event) => self.record_activity(event, now, batch, join),
+                Phase::Idle
+                | Phase::Preparing(_)
+                | Phase::Opening(_)
+                | Phase::Attaching(_)
+                | Phase::Running(_)
+                | Phase::Settling(..) => {
                     let subject = self.between_turns();
-                    record_between_turns(event, &mut self.ledger, subject, &mut batch.frames);
+                    record_between_turns(event, &mut self.ledger, subject, &mut batch.frames, join);
                 }
             },
             SessionEvent::Asked { turn, id, question } => self.asked(turn, id, question, now, batch),
@@ -47,8 +81,8 @@ impl LaneCore {
             }
             SessionEvent::TurnEnded { turn, outcome } => {
                 let is_it = |phase: &Phase| matches!(phase, Phase::Running(current) if current.turn.id == turn);
-                if let Some(current) = self.take(is_it) {
-                    self.flush(batch);
+                if let Some(mut current) = self.take(is_it) {
+                    current.end = position;
                     let outcome = match current.cancelled_by {
                         Some(by) if outcome.status == TurnStatus::Cancelled => {
                             TurnOutcome::cancelled(by, cancellation(by))
@@ -64,11 +98,17 @@ impl LaneCore {
     }
 
     /// Turns what a batch collected into a write, so that what follows is ordered behind it.
-    fn flush(&self, batch: &mut Batch) {
+    pub(super) fn flush(&self, batch: &mut Batch) {
         if batch.frames.is_empty() && batch.changes.is_empty() {
             return;
         }
-        let entry = self.entry(std::mem::take(&mut batch.changes), std::mem::take(&mut batch.frames));
+        let mut changes = std::mem::take(&mut batch.changes);
+        // Without a session there are no frames that would tell what was taken in, so the journal is read again from
+        // the turn's beginning.
+        if self.session.is_some() {
+            changes.extend(self.consumed());
+        }
+        let entry = self.entry(changes, std::mem::take(&mut batch.frames));
         batch.actions.push(Action::Write(entry));
     }
 
@@ -83,8 +123,11 @@ impl LaneCore {
         let deadline = after(now, self.limits.interaction);
         let running = match &mut self.phase {
             Phase::Running(current) => Some(current),
-            Phase::Idle | Phase::Preparing(_) | Phase::Opening(_) | Phase::Settling(..) => None,
+            Phase::Idle | Phase::Preparing(_) | Phase::Opening(_) | Phase::Attaching(_) | Phase::Settling(..) => None,
         };
+        if running.as_ref().is_some_and(|current| current.knows(id)) {
+            return;
+        }
         let in_turn = |current: &&mut Box<Current>| turn == Some(current.turn.id) && current.cancelled_by.is_none();
         let Some(current) = running.filter(in_turn) else {
             // Nobody waits for this turn any more, or there is none: a question without an asker is cancelled.
@@ -150,23 +193,58 @@ impl LaneCore {
         vec![Action::WriteThenAnswer(self.entry(vec![change], vec![frame]), id, answer)]
     }
 
+    /// The agent has said something in its turn: it does have the context that it was given.
+    fn prove(&mut self, now: Timestamp, batch: &mut Batch) {
+        let Some(resumed) = self.unproven.take() else { return };
+        if let Some(record) = &mut self.record {
+            record.resumed = Some(resumed);
+        }
+        if let Some((change, frame)) = self.agent_session(AgentSessionStatus::Active, now) {
+            batch.changes.push(change);
+            batch.frames.push(frame);
+        }
+    }
+
     fn exited(&mut self, status: &str, stderr: &str, now: Timestamp, batch: &mut Batch) {
-        let resumable = self.live.take().is_some_and(|live| live.resumable);
+        let live = self.live.take();
+        let resumable = live.as_ref().is_some_and(|live| live.resumable);
+        let is_parked = live.is_some() && self.keeping.died(now, &self.limits);
+        self.keeping.stir();
+        self.end_activity(now, batch);
+        self.flush(batch);
+        let now_is = if is_parked { AgentSessionStatus::Parked } else { AgentSessionStatus::Crashed };
+        let runner = live.and_then(|live| live.runner);
+        let ended = runner.map(|id| Change::EndRunner { id, at: now });
         if let Some(record) = &mut self.record {
             record.native_id = record.native_id.take().filter(|_| resumable);
         }
-        self.flush(batch);
         match std::mem::replace(&mut self.phase, Phase::Idle) {
             Phase::Running(current) => {
+                batch.actions.extend(self.write(ended.into_iter().collect(), Vec::new()));
                 // The backend ends the turn before it reports the exit; this is for one that could not.
                 let reason = BackendError::Exited { status: status.to_owned(), stderr: stderr.to_owned() }.to_string();
                 let actions = self.end(current, TurnOutcome::failed(DecidedBy::Crash, reason), Vec::new(), now);
                 batch.actions.extend(actions);
             }
-            Phase::Idle => batch.actions.extend(self.agent_session_write(AgentSessionStatus::Crashed, now)),
+            Phase::Idle => {
+                let (change, frame) = self.agent_session(now_is, now).unzip();
+                let changes = ended.into_iter().chain(change).collect();
+                batch.actions.extend(self.write(changes, frame.into_iter().collect()));
+            }
             // The end of the turn says how the agent session is.
-            phase @ (Phase::Preparing(_) | Phase::Opening(_) | Phase::Settling(..)) => self.phase = phase,
+            phase @ (Phase::Preparing(_) | Phase::Opening(_) | Phase::Attaching(_) | Phase::Settling(..)) => {
+                self.phase = phase;
+                batch.actions.extend(self.write(ended.into_iter().collect(), Vec::new()));
+            }
         }
+        batch.actions.extend(runner.map(Action::Discard));
+    }
+}
+
+impl Current {
+    /// Whether this question was taken in before: a journal that is read again tells of it once more.
+    fn knows(&self, id: InteractionId) -> bool {
+        self.questions.contains_key(&id) || self.settled.contains_key(&id)
     }
 }
 
@@ -182,7 +260,7 @@ const fn cancellation(by: DecidedBy) -> &'static str {
 
 /// What autonomous mode answers, if it may: what can be allowed once is allowed, and a form that nobody fills in is
 /// declined. Where only "always" is on offer the human is asked after all.
-fn policy_answer(approval: Approval, question: &Question) -> Option<Answer> {
+pub(super) fn policy_answer(approval: Approval, question: &Question) -> Option<Answer> {
     match (approval, question) {
         (Approval::Ask, _) => None,
         (Approval::Auto, Question::Permission { options, .. }) => {

@@ -1,28 +1,48 @@
 //! A lane's decisions: the phases of a turn, as a machine that is told what happened and says what to do.
 
+mod activity;
+#[cfg(test)]
+mod between_tests;
 mod events;
+mod journal;
+mod keeping;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
 mod tests;
 mod turn;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use boocoder_backend::{BackendError, Prompt, SessionEvent, SessionInfo};
+use boocoder_backend::{BackendError, Delivery, Prompt, RunnerState, SessionInfo};
 use boocoder_model::{
-    AgentCommand, AgentName, AgentSession, AgentSessionId, AgentSessionStatus, Answer, ChatId, DecidedBy,
-    ExecutionPath, InteractionId, InteractionOutcome, Message, MessageId, Question, Seq, SessionId, Task, TaskId, Turn,
-    TurnId, TurnOutcome,
+    AgentCommand, AgentName, AgentSession, AgentSessionId, AgentSessionStatus, Answer, ChatId, Consumed, DecidedBy,
+    ExecutionPath, Interaction, InteractionId, InteractionOutcome, Message, MessageId, Position, Question, Resumed,
+    Runner, RunnerId, Seq, SessionId, Task, TaskId, Turn, TurnId, TurnOutcome,
 };
 use boocoder_store::Change;
 use boocoder_usage_mapper::UsageMapper;
 use boocoder_wire::{Frame, FrameBody};
 use jiff::Timestamp;
 
+use self::activity::Activity;
+use self::events::Batch;
+use self::keeping::Keeping;
 use crate::limits::DispatchLimits;
 use crate::log::Entry;
 use crate::recorder::{Recorder, Subject};
+
+/// The agent that a lane serves.
+#[derive(Clone, Debug)]
+pub(crate) struct Served {
+    pub(crate) name: AgentName,
+    /// The commands that it is known to offer before it tells.
+    pub(crate) commands: Vec<AgentCommand>,
+    /// A digest of what it is started with.
+    pub(crate) fingerprint: String,
+    /// Whether it lives under a runner.
+    pub(crate) outlives: bool,
+}
 
 /// The ids and facts that a shell gives a new turn.
 #[derive(Clone, Debug)]
@@ -31,6 +51,46 @@ pub(crate) struct TurnStart {
     pub(crate) message: MessageId,
     pub(crate) after: Seq,
     pub(crate) path: ExecutionPath,
+    /// What to call the runners that the turn may start: one, and one more should the first have gone unnoticed.
+    pub(crate) runners: [RunnerId; 2],
+}
+
+/// A turn that an earlier process left under way, as far as it came.
+#[derive(Clone, Debug)]
+pub(crate) struct TakenUp {
+    pub(crate) task: Box<Task>,
+    pub(crate) turn: Turn,
+    /// The agent's message as far as clients have seen it.
+    pub(crate) message: Message,
+    /// The runner that keeps the agent, and how far its journal was taken in; none if no agent was started.
+    pub(crate) runner: Option<(RunnerId, Consumed)>,
+    /// What the store knows of the agent in this chat.
+    pub(crate) record: Option<AgentSession>,
+    /// The task's questions, open and settled.
+    pub(crate) interactions: Vec<Interaction>,
+    /// What was said in the chat before, should the agent have to be told.
+    pub(crate) history: Option<String>,
+    pub(crate) runners: [RunnerId; 2],
+}
+
+/// A warm agent that an earlier process left waiting.
+#[derive(Clone, Debug)]
+pub(crate) struct Adopted {
+    pub(crate) session: SessionId,
+    pub(crate) runner: Runner,
+    pub(crate) record: Option<AgentSession>,
+}
+
+/// How an agent is to be started.
+#[derive(Clone, Debug)]
+pub(crate) struct Opening {
+    /// The agent's own session to go on with, if possible.
+    pub(crate) resume: Option<AgentSessionId>,
+    pub(crate) runner: RunnerId,
+    /// What has to be on disk before anything is started: that there is a runner.
+    pub(crate) kept: Option<Entry>,
+    /// An agent that has died before waits until then.
+    pub(crate) not_before: Option<Timestamp>,
 }
 
 /// What preparing a turn brought.
@@ -40,6 +100,8 @@ pub(crate) struct Prepared {
     pub(crate) question: Option<Message>,
     /// What is known of the agent in this chat, if the lane did not know it yet.
     pub(crate) record: Option<AgentSession>,
+    /// What was said in the chat before, should the agent have to be told.
+    pub(crate) history: Option<String>,
     /// Why the turn cannot go on, if it cannot.
     pub(crate) failure: Option<String>,
 }
@@ -59,10 +121,16 @@ pub(crate) struct Compared {
 #[derive(Debug)]
 pub(crate) enum Input {
     Run(Box<Task>, TurnStart),
+    /// A turn goes on that an earlier process left.
+    TakeUp(Box<TakenUp>),
+    /// An agent is there that an earlier process left.
+    Adopt(Box<Adopted>),
     Prepared(Box<Prepared>),
     Opened(Result<Box<SessionInfo>, BackendError>),
+    /// What became of taking up a runner.
+    Attached(Result<(Box<SessionInfo>, RunnerState), BackendError>),
     Prompted(TurnId, Result<(), BackendError>),
-    Events(Vec<SessionEvent>),
+    Events(Vec<Delivery>),
     Cancel(TaskId, DecidedBy),
     Answer(InteractionId, Answer),
     Compared(Box<Compared>),
@@ -70,6 +138,8 @@ pub(crate) enum Input {
     /// The end of the turn was refused: a decision on a pending change came in between.
     SettleRefused(String),
     Timeout,
+    /// Let the agent go if it has nothing to do.
+    Evict,
     Close,
 }
 
@@ -81,10 +151,14 @@ pub(crate) enum Action {
         task: Box<Task>,
         know_record: bool,
     },
-    /// Open an agent session, going on with this one if possible.
-    Open(Option<AgentSessionId>),
+    /// Open an agent session.
+    Open(Opening),
+    /// Take up this runner where its journal was left.
+    Attach(RunnerId, Position),
     /// Give up the opening.
     AbandonOpen,
+    /// The agent has had nothing to do for long: let it go, unless a message waits for it.
+    Evict,
     Prompt(Prompt),
     CancelTurn(TurnId, DecidedBy),
     /// Write, without waiting.
@@ -97,8 +171,12 @@ pub(crate) enum Action {
     Compare(Box<Task>, BTreeSet<String>),
     /// Write the end of the turn, and report when it is committed.
     Settle(Entry),
-    /// Close the agent session, if one is open.
-    CloseSession,
+    /// Close the agent session, if one is open, and forget its runner.
+    CloseSession(Option<RunnerId>),
+    /// Forget a runner that has ended, and end what is left of it.
+    Discard(RunnerId),
+    /// All up to this record is kept for good.
+    Acknowledge(Position),
     /// The turn of this task is settled.
     Ended(TaskId),
 }
@@ -117,6 +195,8 @@ struct Current {
     turn: Turn,
     recorder: Recorder,
     questions: BTreeMap<InteractionId, OpenQuestion>,
+    /// Questions that were settled before this process took the turn up.
+    settled: BTreeMap<InteractionId, Answer>,
     cancelled_by: Option<DecidedBy>,
     deadline: Timestamp,
     /// Whether the session was opened for this turn: then a closed one is not opened once more.
@@ -125,6 +205,12 @@ struct Current {
     prompted: bool,
     /// How often the store refused the end of the turn.
     refusals: usize,
+    /// Names for the runners that the turn may start.
+    runners: VecDeque<RunnerId>,
+    /// What was said in the chat before, should the agent have to be told.
+    history: Option<String>,
+    /// The record of the journal that told of the turn's end.
+    end: Option<Position>,
 }
 
 /// Where a lane stands.
@@ -133,6 +219,8 @@ enum Phase {
     Idle,
     Preparing(Box<Current>),
     Opening(Box<Current>),
+    /// The agent of an earlier process is being taken up.
+    Attaching(Box<Current>),
     Running(Box<Current>),
     Settling(Box<Current>, TurnOutcome),
 }
@@ -142,6 +230,9 @@ enum Phase {
 struct Live {
     native_id: AgentSessionId,
     resumable: bool,
+    runner: Option<RunnerId>,
+    /// Whether a prompt may hold resources with their content in place.
+    takes_resources: bool,
 }
 
 /// Decides for one lane. It does not act, wait or read a clock.
@@ -152,37 +243,73 @@ pub(crate) struct LaneCore {
     chat: Option<ChatId>,
     /// The commands that the agent is known to offer before it tells.
     commands: Vec<AgentCommand>,
+    /// What the agent is to be started with.
+    fingerprint: String,
     limits: DispatchLimits,
+    /// Whether agents live under runners.
+    outlives: bool,
     phase: Phase,
     live: Option<Live>,
+    /// The runner that is being started or taken up.
+    coming: Option<RunnerId>,
+    /// The last record of the runner's journal that was taken in.
+    taken: Position,
+    /// What came behind the end of a turn that is not settled yet.
+    backlog: VecDeque<Delivery>,
     record: Option<AgentSession>,
+    /// How the agent will have come to its context once it has answered.
+    unproven: Option<Resumed>,
     ledger: UsageMapper,
     session: Option<SessionId>,
+    keeping: Keeping,
+    /// What the agent does without having been asked.
+    activity: Option<Activity>,
+    last_task: Option<TaskId>,
 }
 
 impl LaneCore {
-    pub(crate) fn new(
-        agent: AgentName,
-        commands: Vec<AgentCommand>,
-        chat: Option<ChatId>,
-        limits: DispatchLimits,
-    ) -> Self {
+    pub(crate) fn new(agent: Served, chat: Option<ChatId>, limits: DispatchLimits) -> Self {
+        let Served { name, commands, fingerprint, outlives } = agent;
         Self {
-            agent,
+            agent: name,
             chat,
             commands,
+            fingerprint,
             limits,
+            outlives,
             phase: Phase::Idle,
             live: None,
+            coming: None,
+            taken: Position::ZERO,
+            backlog: VecDeque::new(),
             record: None,
+            unproven: None,
             ledger: UsageMapper::new(),
             session: None,
+            keeping: Keeping::default(),
+            activity: None,
+            last_task: None,
         }
     }
 
     /// Whether no turn is under way.
     pub(crate) const fn is_idle(&self) -> bool {
         matches!(self.phase, Phase::Idle)
+    }
+
+    /// The session that the lane has worked in.
+    pub(crate) const fn session(&self) -> Option<SessionId> {
+        self.session
+    }
+
+    /// Whether a turn is being settled: what the agent says until then waits.
+    pub(crate) const fn is_settling(&self) -> bool {
+        matches!(self.phase, Phase::Settling(..))
+    }
+
+    /// Whether all that the journal holds up to this record is taken in, or waits for its turn to be settled.
+    pub(crate) fn has_taken(&self, last: Position) -> bool {
+        self.is_settling() || self.taken >= last
     }
 
     /// The question with this id, if it waits for a human.
@@ -192,7 +319,10 @@ impl LaneCore {
 
     /// When to call with [`Input::Timeout`], if at all.
     pub(crate) fn poll_timeout(&self) -> Option<Timestamp> {
-        let current = self.current()?;
+        let Some(current) = self.current() else {
+            let idle = self.live.as_ref().and_then(|_| self.keeping.until(&self.limits));
+            return idle.into_iter().chain(self.activity_until()).min();
+        };
         let questions = current.questions.values().map(|open| open.deadline);
         let turn =
             (matches!(self.phase, Phase::Running(_)) && current.cancelled_by.is_none()).then_some(current.deadline);
@@ -203,17 +333,22 @@ impl LaneCore {
     pub(crate) fn handle(&mut self, input: Input, now: Timestamp) -> Vec<Action> {
         match input {
             Input::Run(task, start) => self.run(task, start, now),
+            Input::TakeUp(taken) => self.take_up(*taken),
+            Input::Adopt(adopted) => self.adopt(*adopted),
             Input::Prepared(prepared) => self.prepared(*prepared, now),
             Input::Opened(result) => self.opened(result, now),
+            Input::Attached(Ok((info, state))) => self.attached(&info, &state, now),
+            Input::Attached(Err(error)) => self.not_attached(&error, now),
             Input::Prompted(turn, Ok(())) => self.prompted(turn),
             Input::Prompted(turn, Err(error)) => self.prompt_failed(turn, error, now),
             Input::Events(events) => self.events(events, now),
             Input::Cancel(task, by) => self.cancel(task, by),
             Input::Answer(id, answer) => self.settle_question(id, answer, DecidedBy::User, now),
             Input::Compared(compared) => self.compared(*compared, now),
-            Input::Settled => self.settled(),
+            Input::Settled => self.settled(now),
             Input::SettleRefused(reason) => self.settle_refused(reason, now),
             Input::Timeout => self.timeout(now),
+            Input::Evict => self.evict(now),
             Input::Close => self.close(now),
         }
     }
@@ -228,6 +363,7 @@ impl LaneCore {
             Phase::Idle => None,
             Phase::Preparing(current)
             | Phase::Opening(current)
+            | Phase::Attaching(current)
             | Phase::Running(current)
             | Phase::Settling(current, _) => Some(current),
         }
@@ -238,6 +374,7 @@ impl LaneCore {
             Phase::Idle => None,
             Phase::Preparing(current)
             | Phase::Opening(current)
+            | Phase::Attaching(current)
             | Phase::Running(current)
             | Phase::Settling(current, _) => Some(current),
         }
@@ -248,6 +385,7 @@ impl LaneCore {
             Phase::Idle => None,
             Phase::Preparing(current)
             | Phase::Opening(current)
+            | Phase::Attaching(current)
             | Phase::Running(current)
             | Phase::Settling(current, _) => Some(current),
         }
@@ -257,12 +395,18 @@ impl LaneCore {
         Entry { session: self.session, changes, frames }
     }
 
+    /// Has something written, if there is anything to write.
+    fn write(&self, changes: Vec<Change>, frames: Vec<Frame>) -> Option<Action> {
+        let is_empty = changes.is_empty() && frames.is_empty();
+        (!is_empty).then(|| Action::Write(self.entry(changes, frames)))
+    }
+
     fn between_turns(&self) -> Subject {
         Subject { chat_id: self.chat, ..Subject::default() }
     }
 
     fn timeout(&mut self, now: Timestamp) -> Vec<Action> {
-        let Some(current) = self.current_mut() else { return Vec::new() };
+        let Some(current) = self.current_mut() else { return self.idle_timeout(now) };
         let due = |open: &OpenQuestion| open.deadline <= now;
         let expired: Vec<_> = current.questions.iter().filter(|(_, open)| due(open)).map(|(id, _)| *id).collect();
         let too_long = current.deadline <= now && current.cancelled_by.is_none();
@@ -277,15 +421,42 @@ impl LaneCore {
         actions
     }
 
+    /// Between turns: an activity may be over, and an agent without work may go.
+    fn idle_timeout(&mut self, now: Timestamp) -> Vec<Action> {
+        let mut batch = Batch::default();
+        if self.activity_until().is_some_and(|until| until <= now) {
+            self.end_activity(now, &mut batch);
+            self.flush(&mut batch);
+        }
+        if self.keeping.until(&self.limits).is_some_and(|until| until <= now) {
+            // Should it have to stay, it is looked at again after as long once more.
+            self.keeping.rest(now);
+            batch.actions.push(Action::Evict);
+        }
+        batch.actions
+    }
+
+    /// Lets the agent go if it has nothing to do. The next message has it resume.
+    fn evict(&mut self, now: Timestamp) -> Vec<Action> {
+        if self.is_idle() && self.activity.is_none() && self.live.is_some() { self.close(now) } else { Vec::new() }
+    }
+
     /// The lane is to end. A turn is cancelled by whoever ends the lane, before this.
     fn close(&mut self, now: Timestamp) -> Vec<Action> {
-        let Some(live) = self.live.take() else { return vec![Action::CloseSession] };
+        let mut batch = Batch::default();
+        self.end_activity(now, &mut batch);
+        self.keeping.stir();
+        let Some(live) = self.live.take() else { return vec![Action::CloseSession(None)] };
         if let Some(record) = &mut self.record {
             record.native_id = record.native_id.take().filter(|_| live.resumable);
         }
-        let mut actions: Vec<_> = self.agent_session_write(AgentSessionStatus::Closed, now).into_iter().collect();
-        actions.push(Action::CloseSession);
-        actions
+        let Batch { mut changes, mut frames, .. } = batch;
+        changes.extend(live.runner.map(|id| Change::EndRunner { id, at: now }));
+        if let Some((change, frame)) = self.agent_session(AgentSessionStatus::Closed, now) {
+            changes.push(change);
+            frames.push(frame);
+        }
+        self.write(changes, frames).into_iter().chain([Action::CloseSession(live.runner)]).collect()
     }
 
     /// The agent session in its new state, to be kept and shown; none for a task of its own.

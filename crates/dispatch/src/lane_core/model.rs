@@ -6,7 +6,9 @@ use boocoder_model::{AgentEvent, Approval, PermissionKind, PermissionOption};
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::tests::{Bench, done, task_id};
+use boocoder_backend::SessionEvent;
+
+use super::tests::{Bench, done, here, task_id};
 use super::*;
 
 /// A backend, a store and git, as far as the lane can tell: each thing that it wants done is done later, or fails.
@@ -35,13 +37,14 @@ impl World {
                 Action::AbandonOpen => self.abandoned = true,
                 Action::Prompt(prompt) => (self.prompting, self.turn) = (true, Some(prompt.turn)),
                 Action::CancelTurn(..) | Action::Answer(..) => {}
+                Action::Attach(..) | Action::Discard(_) | Action::Acknowledge(_) | Action::Evict => {}
                 Action::Write(entry) | Action::WriteThenAnswer(entry, ..) => self.write(entry),
                 Action::Compare(..) => self.comparing = true,
                 Action::Settle(entry) => {
                     self.write(entry);
                     self.settling = true;
                 }
-                Action::CloseSession => (self.open, self.turn) = (false, None),
+                Action::CloseSession(_) => (self.open, self.turn) = (false, None),
                 Action::Ended(_) => self.ended += 1,
             }
         }
@@ -61,7 +64,7 @@ impl World {
     /// What a step of the world tells the lane, if it can happen now.
     fn step(&mut self, step: u8) -> Option<Input> {
         let take = |flag: &mut bool| std::mem::take(flag).then_some(());
-        let events = |event| Some(Input::Events(vec![event]));
+        let events = |event| Some(here([event]));
         let running = self.turn.filter(|_| self.open && !self.prompting);
         match step {
             0 => take(&mut self.preparing).map(|()| Input::Prepared(Box::default())),

@@ -1,6 +1,6 @@
 //! The lane's decisions, one case at a time: no runtime, no clock, no agent.
 
-use boocoder_backend::PromptSupport;
+use boocoder_backend::{PromptSupport, SessionEvent};
 use boocoder_model::{
     AgentEvent, Approval, ContentPart, MessageStatus, PermissionKind, PermissionOption, ProjectId, Resumed, StepUsage,
     StopReason, TaskState, ToolCallId, ToolCallSnapshot, ToolStatus, UsageReport,
@@ -13,6 +13,8 @@ const CHAT: ChatId = ChatId::from_uuid(Uuid::from_u128(2));
 const SESSION: SessionId = SessionId::from_uuid(Uuid::from_u128(1));
 pub(super) const TURN: TurnId = TurnId::from_uuid(Uuid::from_u128(7));
 const ASKED: InteractionId = InteractionId::from_uuid(Uuid::from_u128(9));
+pub(super) const RUNNERS: [RunnerId; 2] =
+    [RunnerId::from_uuid(Uuid::from_u128(21)), RunnerId::from_uuid(Uuid::from_u128(22))];
 
 pub(super) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -22,7 +24,7 @@ pub(super) fn task_id() -> TaskId {
     TaskId::from_uuid(Uuid::from_u128(5))
 }
 
-fn task(approval: Approval) -> Box<Task> {
+pub(super) fn task(approval: Approval) -> Box<Task> {
     Box::new(Task {
         id: task_id(),
         project_id: ProjectId::from_uuid(Uuid::from_u128(3)),
@@ -35,6 +37,7 @@ fn task(approval: Approval) -> Box<Task> {
         thinking_option_id: None,
         approval,
         state: TaskState::Running,
+        cancel_requested: None,
         execution_path: None,
         outcome: None,
         output_summary: None,
@@ -57,13 +60,27 @@ pub(super) fn info() -> Box<SessionInfo> {
     })
 }
 
+/// Events of a session that has no journal.
+pub(super) fn here<const N: usize>(events: [SessionEvent; N]) -> Input {
+    Input::Events(events.into_iter().map(|event| Delivery { position: None, event }).collect())
+}
+
+pub(super) fn served(commands: Vec<AgentCommand>) -> Served {
+    Served { name: "demo".into(), commands, fingerprint: "as configured".into(), outlives: false }
+}
+
+pub(super) fn start() -> TurnStart {
+    let message = MessageId::from_uuid(Uuid::from_u128(8));
+    TurnStart { turn: TURN, message, after: Seq(3), path: ExecutionPath::AcpWarm, runners: RUNNERS }
+}
+
 pub(super) struct Bench {
     pub(super) lane: LaneCore,
 }
 
 impl Bench {
     pub(super) fn new() -> Self {
-        Self { lane: LaneCore::new("demo".into(), Vec::new(), Some(CHAT), DispatchLimits::default()) }
+        Self { lane: LaneCore::new(served(Vec::new()), Some(CHAT), DispatchLimits::default()) }
     }
 
     pub(super) fn tell(&mut self, input: Input) -> Vec<Action> {
@@ -71,9 +88,7 @@ impl Bench {
     }
 
     pub(super) fn run(&mut self, approval: Approval) -> Vec<Action> {
-        let message = MessageId::from_uuid(Uuid::from_u128(8));
-        let start = TurnStart { turn: TURN, message, after: Seq(3), path: ExecutionPath::AcpWarm };
-        self.tell(Input::Run(task(approval), start))
+        self.tell(Input::Run(task(approval), start()))
     }
 
     /// A lane whose turn runs.
@@ -87,11 +102,11 @@ impl Bench {
     }
 
     fn event(&mut self, event: AgentEvent) -> Vec<Action> {
-        self.tell(Input::Events(vec![SessionEvent::Agent { turn: Some(TURN), event }]))
+        self.tell(here([SessionEvent::Agent { turn: Some(TURN), event }]))
     }
 
     fn end(&mut self, outcome: TurnOutcome) -> Vec<Action> {
-        self.tell(Input::Events(vec![SessionEvent::TurnEnded { turn: TURN, outcome }]))
+        self.tell(here([SessionEvent::TurnEnded { turn: TURN, outcome }]))
     }
 
     fn ask(&mut self, kinds: &[(&str, PermissionKind)]) -> Vec<Action> {
@@ -99,7 +114,7 @@ impl Bench {
             kinds.iter().map(|(id, kind)| PermissionOption { id: (*id).into(), name: (*id).into(), kind: *kind });
         let question =
             Question::Permission { title: "write a.txt".into(), tool_call: None, options: options.collect() };
-        self.tell(Input::Events(vec![SessionEvent::Asked { turn: Some(TURN), id: ASKED, question }]))
+        self.tell(here([SessionEvent::Asked { turn: Some(TURN), id: ASKED, question }]))
     }
 }
 
@@ -146,7 +161,7 @@ fn a_turn_prepares_opens_prompts_streams_and_settles_in_that_order() {
     let types = bodies(&actions);
     assert!(matches!(types[..], [FrameBody::TaskUpdated { .. }, FrameBody::MessageStarted { .. }]));
 
-    assert!(matches!(bench.tell(Input::Prepared(Box::default()))[..], [Action::Open(None)]));
+    assert!(matches!(bench.tell(Input::Prepared(Box::default()))[..], [Action::Open(Opening { resume: None, .. })]));
     let actions = bench.tell(Input::Opened(Ok(info())));
     assert!(matches!(actions[..], [Action::Prompt(_), Action::Write(_)]), "the prompt does not wait for a write");
     assert!(bench.tell(Input::Prompted(TURN, Ok(()))).is_empty());
@@ -166,7 +181,7 @@ fn a_turn_prepares_opens_prompts_streams_and_settles_in_that_order() {
 #[test]
 fn commands_known_from_the_configuration_are_shown_before_the_agent_tells() {
     let plan = AgentCommand { name: "plan".into(), description: None, hint: None };
-    let lane = LaneCore::new("demo".into(), vec![plan], Some(CHAT), DispatchLimits::default());
+    let lane = LaneCore::new(served(vec![plan]), Some(CHAT), DispatchLimits::default());
     let mut bench = Bench { lane };
     bench.run(Approval::Ask);
     bench.tell(Input::Prepared(Box::default()));
@@ -193,7 +208,7 @@ fn the_second_turn_uses_the_open_session() {
 fn neighbouring_chunks_of_one_batch_share_a_delta() {
     let mut bench = Bench::running(Approval::Ask);
     let said = |text: &str| SessionEvent::Agent { turn: Some(TURN), event: AgentEvent::Text(text.into()) };
-    let actions = bench.tell(Input::Events(vec![said("a"), said("b"), said("c")]));
+    let actions = bench.tell(here([said("a"), said("b"), said("c")]));
     assert_eq!(bodies(&actions), [&FrameBody::Delta { content: "abc".into() }]);
 }
 
@@ -221,7 +236,7 @@ fn an_agent_that_cannot_be_started_fails_the_turn_and_the_next_one_tries_again()
     assert_eq!(settled_task(&actions).state, TaskState::Failed);
     bench.tell(Input::Settled);
     bench.run(Approval::Ask);
-    assert!(matches!(bench.tell(Input::Prepared(Box::default()))[..], [Action::Open(None)]));
+    assert!(matches!(bench.tell(Input::Prepared(Box::default()))[..], [Action::Open(Opening { resume: None, .. })]));
 }
 
 #[test]
@@ -233,7 +248,9 @@ fn a_session_that_closed_unnoticed_is_opened_once_more_and_resumed() {
     bench.run(Approval::Ask);
     bench.tell(Input::Prepared(Box::default()));
     let actions = bench.tell(Input::Prompted(TURN, Err(BackendError::Closed)));
-    let [Action::CloseSession, Action::Open(Some(native))] = &actions[..] else { panic!("{actions:?}") };
+    let [Action::CloseSession(None), Action::Open(Opening { resume: Some(native), .. })] = &actions[..] else {
+        panic!("{actions:?}")
+    };
     assert_eq!(native.as_str(), "native-1");
     bench.tell(Input::Opened(Ok(info())));
     assert!(
@@ -297,7 +314,7 @@ fn the_end_of_another_turn_does_not_settle_this_one() {
     let mut bench = Bench::running(Approval::Ask);
     let other = TurnId::from_uuid(Uuid::from_u128(99));
     let ended = SessionEvent::TurnEnded { turn: other, outcome: done() };
-    assert!(bench.tell(Input::Events(vec![ended])).is_empty());
+    assert!(bench.tell(here([ended])).is_empty());
     assert!(matches!(bench.end(done())[..], [Action::Compare(..)]));
 }
 
@@ -314,7 +331,7 @@ fn an_answer_is_written_before_the_agent_hears_it_and_counts_once() {
     assert!(bench.tell(Input::Answer(ASKED, Answer::Select("once".into()))).is_empty());
     let late =
         SessionEvent::Withdrawn { id: ASKED, outcome: InteractionOutcome::Cancelled, decided_by: DecidedBy::Agent };
-    assert!(bench.tell(Input::Events(vec![late])).is_empty(), "what is settled is not settled again");
+    assert!(bench.tell(here([late])).is_empty(), "what is settled is not settled again");
 }
 
 #[test]
@@ -388,7 +405,7 @@ fn a_process_that_dies_between_turns_leaves_a_crashed_session_that_can_be_resume
     bench.tell(Input::Compared(Box::default()));
     bench.tell(Input::Settled);
     let exited = SessionEvent::Exited { status: "signal 9".into(), stderr: String::new() };
-    let actions = bench.tell(Input::Events(vec![exited]));
+    let actions = bench.tell(here([exited]));
     let expected = FrameBody::AgentSessionUpdated {
         agent: "demo".into(),
         status: "crashed".into(),
@@ -398,14 +415,16 @@ fn a_process_that_dies_between_turns_leaves_a_crashed_session_that_can_be_resume
     assert_eq!(bodies(&actions), [&expected]);
     bench.run(Approval::Ask);
     let actions = bench.tell(Input::Prepared(Box::default()));
-    assert!(matches!(&actions[..], [Action::Open(Some(native))] if native.as_str() == "native-1"));
+    assert!(
+        matches!(&actions[..], [Action::Open(Opening { resume: Some(native), .. })] if native.as_str() == "native-1")
+    );
 }
 
 #[test]
 fn an_exit_that_the_backend_could_not_announce_still_ends_the_turn() {
     let mut bench = Bench::running(Approval::Ask);
     let exited = SessionEvent::Exited { status: "signal 9".into(), stderr: "oh".into() };
-    assert!(matches!(bench.tell(Input::Events(vec![exited]))[..], [Action::Compare(..)]));
+    assert!(matches!(bench.tell(here([exited]))[..], [Action::Compare(..)]));
     let actions = bench.tell(Input::Compared(Box::default()));
     let outcome = settled_task(&actions).outcome.clone().unwrap();
     assert_eq!(outcome.decided_by, DecidedBy::Crash);
@@ -419,7 +438,7 @@ fn what_is_said_between_turns_is_kept_without_a_message() {
     bench.tell(Input::Compared(Box::default()));
     bench.tell(Input::Settled);
     let event = SessionEvent::Agent { turn: None, event: AgentEvent::Mode("plan".into()) };
-    let actions = bench.tell(Input::Events(vec![event]));
+    let actions = bench.tell(here([event]));
     let [Action::Write(entry)] = &actions[..] else { panic!("{actions:?}") };
     assert_eq!(entry.frames[0].message_id, None);
     assert_eq!(entry.frames[0].chat_id, Some(CHAT));
@@ -479,12 +498,13 @@ fn usage_is_shown_as_totals_and_charged_to_the_task_as_a_delta() {
 
 #[test]
 fn a_task_of_its_own_closes_its_agent_when_it_is_settled() {
-    let mut bench = Bench { lane: LaneCore::new("demo".into(), Vec::new(), None, DispatchLimits::default()) };
+    let mut bench = Bench { lane: LaneCore::new(served(Vec::new()), None, DispatchLimits::default()) };
     let start = TurnStart {
         turn: TURN,
         message: MessageId::from_uuid(Uuid::from_u128(8)),
         after: Seq::ZERO,
         path: ExecutionPath::Acp,
+        runners: RUNNERS,
     };
     bench.tell(Input::Run(Box::new(Task { session_id: None, chat_id: None, ..*task(Approval::Ask) }), start));
     bench.tell(Input::Prepared(Box::default()));
@@ -492,5 +512,5 @@ fn a_task_of_its_own_closes_its_agent_when_it_is_settled() {
     bench.tell(Input::Prompted(TURN, Ok(())));
     bench.end(done());
     bench.tell(Input::Compared(Box::default()));
-    assert!(matches!(bench.tell(Input::Settled)[..], [Action::CloseSession, Action::Ended(_)]));
+    assert!(matches!(bench.tell(Input::Settled)[..], [Action::CloseSession(None), Action::Ended(_)]));
 }

@@ -1,6 +1,6 @@
 //! A turn from its start to its end: prepare, open, prompt, cancel, settle.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use boocoder_backend::{BackendError, Prompt, SessionInfo};
 use boocoder_model::{
@@ -12,14 +12,20 @@ use boocoder_usage_mapper::UsageMapper;
 use boocoder_wire::FrameBody;
 use jiff::Timestamp;
 
+use super::events::Batch;
 use super::{Action, Compared, Current, LaneCore, Live, Phase, Prepared, TurnStart, after, settlement, task_updated};
-use crate::limits;
+use crate::history::primed;
+use crate::limits::{self, DispatchLimits};
 use crate::recorder::{Recorder, touched};
 
 impl LaneCore {
     pub(super) fn run(&mut self, mut task: Box<Task>, start: TurnStart, now: Timestamp) -> Vec<Action> {
         debug_assert!(self.is_idle(), "the store gives out one task of a chat at a time");
         self.session = task.session_id;
+        self.last_task = Some(task.id);
+        self.keeping.stir();
+        let mut ended = Batch::default();
+        self.end_activity(now, &mut ended);
         task.execution_path = Some(start.path);
         let message = Message {
             id: start.message,
@@ -64,26 +70,33 @@ impl LaneCore {
             Change::PutMessage(Box::new(message)),
             Change::PutTurn(turn.clone()),
         ];
-        let actions = vec![
+        self.flush(&mut ended);
+        let mut actions = ended.actions;
+        actions.extend([
             Action::Write(self.entry(changes, frames)),
             Action::Prepare { task: task.clone(), know_record: self.record.is_some() },
-        ];
+        ]);
         self.phase = Phase::Preparing(Box::new(Current {
             task,
             turn,
             recorder,
             questions: BTreeMap::new(),
+            settled: BTreeMap::new(),
             cancelled_by: None,
             deadline: after(now, self.limits.turn),
             opened: false,
             prompted: false,
             refusals: 0,
+            runners: VecDeque::from(start.runners),
+            history: None,
+            end: None,
         }));
         actions
     }
 
     pub(super) fn prepared(&mut self, prepared: Prepared, now: Timestamp) -> Vec<Action> {
-        let Some(current) = self.take(|phase| matches!(phase, Phase::Preparing(_))) else { return Vec::new() };
+        let Some(mut current) = self.take(|phase| matches!(phase, Phase::Preparing(_))) else { return Vec::new() };
+        current.history = prepared.history;
         if let Some(record) = prepared.record {
             self.ledger = UsageMapper::resume(record.usage);
             self.record = Some(record);
@@ -104,12 +117,23 @@ impl LaneCore {
             let outcome = TurnOutcome::cancelled(by, "cancelled before the agent was asked");
             return self.end(current, outcome, actions, now);
         }
+        if self.is_outdated() {
+            let gone = self.live.take().and_then(|live| live.runner);
+            let ended = gone.map(|id| Change::EndRunner { id, at: now }).into_iter().collect();
+            actions.extend(self.write(ended, Vec::new()));
+            actions.push(Action::CloseSession(gone));
+        }
         if self.live.is_some() {
             actions.extend(self.prompt(current, now));
+        } else if self.coming.is_none() && !self.keeping.admits(current.task.created_at) {
+            let outcome = TurnOutcome::failed(DecidedBy::Policy, self.parked());
+            return self.end(current, outcome, actions, now);
         } else {
-            let resume = self.record.as_ref().and_then(|record| record.native_id.clone());
+            let is_coming = self.coming.is_some();
             self.phase = Phase::Opening(current);
-            actions.push(Action::Open(resume));
+            if !is_coming {
+                actions.push(self.opening(now));
+            }
         }
         actions
     }
@@ -120,28 +144,15 @@ impl LaneCore {
             Ok(info) => info,
             Err(error) => {
                 let outcome = TurnOutcome::failed(decider(&error), error.to_string());
-                return self.end(current, outcome, Vec::new(), now);
+                if has_died(&error) {
+                    self.keeping.died(now, &self.limits);
+                }
+                let actions = self.opening_failed(now).into_iter().collect();
+                return self.end(current, outcome, actions, now);
             }
         };
-        self.live = Some(Live { native_id: info.native_id.clone(), resumable: info.resumable });
+        self.enter(&info, current.history.is_some(), now);
         current.opened = true;
-        if info.resumed != Resumed::Native {
-            self.ledger.counters_restarted();
-        }
-        let usage = self.ledger.totals();
-        if let Some(chat_id) = self.chat {
-            self.record = Some(AgentSession {
-                chat_id,
-                agent: self.agent.clone(),
-                backend: current.task.execution_path.unwrap_or(ExecutionPath::AcpWarm),
-                native_id: Some(info.native_id.clone()),
-                status: AgentSessionStatus::Active,
-                resumed: Some(info.resumed),
-                config_fingerprint: None,
-                usage,
-                last_active_at: Some(now),
-            });
-        }
         if let Some(by) = current.cancelled_by {
             // It was open before it could be given up: the agent stays for the next turn.
             let outcome = TurnOutcome::cancelled(by, "cancelled while the agent was starting");
@@ -156,10 +167,60 @@ impl LaneCore {
         actions
     }
 
-    fn prompt(&mut self, current: Box<Current>, now: Timestamp) -> Vec<Action> {
+    /// Whether the agent that is there was started with something else than the configuration says now.
+    fn is_outdated(&self) -> bool {
+        let known = self.record.as_ref().and_then(|record| record.config_fingerprint.as_ref());
+        self.live.is_some() && known.is_some_and(|known| *known != self.fingerprint)
+    }
+
+    fn parked(&self) -> String {
+        let DispatchLimits { crashes, crash_window, .. } = &self.limits;
+        format!(
+            "the agent died more than {crashes} times within {crash_window:?} and is parked: send the message again"
+        )
+    }
+
+    /// The agent session is open, and is what is known of this agent in this chat.
+    pub(super) fn enter(&mut self, info: &SessionInfo, has_history: bool, now: Timestamp) {
+        self.live = Some(Live {
+            native_id: info.native_id.clone(),
+            resumable: info.resumable,
+            runner: self.coming.take(),
+            takes_resources: info.prompt.embedded,
+        });
+        self.keeping.opened(now);
+        if info.resumed != Resumed::Native {
+            self.ledger.counters_restarted();
+        }
+        let usage = self.ledger.totals();
+        // That it knows the history is a fact only once it has answered with it.
+        self.unproven = (info.resumed == Resumed::New && has_history).then_some(Resumed::History);
+        if let Some(chat_id) = self.chat {
+            self.record = Some(AgentSession {
+                chat_id,
+                agent: self.agent.clone(),
+                backend: ExecutionPath::AcpWarm,
+                native_id: Some(info.native_id.clone()),
+                status: AgentSessionStatus::Active,
+                resumed: Some(info.resumed).filter(|_| self.unproven.is_none()),
+                config_fingerprint: Some(self.fingerprint.clone()),
+                usage,
+                last_active_at: Some(now),
+            });
+        }
+    }
+
+    pub(super) fn prompt(&mut self, mut current: Box<Current>, now: Timestamp) -> Vec<Action> {
+        current.recorder.begin(self.ledger.totals());
+        let input = current.task.input.clone();
+        let takes_resources = self.live.as_ref().is_some_and(|live| live.takes_resources);
+        let content = match (&current.history, self.unproven) {
+            (Some(history), Some(_)) => primed(history, takes_resources, input),
+            (Some(_) | None, _) => input,
+        };
         let prompt = Prompt {
             turn: current.turn.id,
-            content: current.task.input.clone(),
+            content,
             model: current.task.model.clone(),
             mode: current.task.mode_id.clone(),
             thinking: current.task.thinking_option_id.clone(),
@@ -185,10 +246,12 @@ impl LaneCore {
         let gone = matches!(error, BackendError::Closed | BackendError::Exited { .. });
         if gone && !current.opened && current.cancelled_by.is_none() {
             // The process died while nobody was looking: the turn has not begun, so it may be started again.
-            self.live = None;
-            let resume = self.record.as_ref().and_then(|record| record.native_id.clone());
+            let gone = self.live.take().and_then(|live| live.runner);
+            let ended = gone.map(|id| Change::EndRunner { id, at: now }).into_iter().collect();
             self.phase = Phase::Opening(current);
-            return vec![Action::CloseSession, Action::Open(resume)];
+            let mut actions: Vec<_> = self.write(ended, Vec::new()).into_iter().collect();
+            actions.extend([Action::CloseSession(gone), self.opening(now)]);
+            return actions;
         }
         self.end(current, TurnOutcome::failed(decider(&error), error.to_string()), Vec::new(), now)
     }
@@ -204,7 +267,9 @@ impl LaneCore {
             Phase::Opening(_) => vec![Action::AbandonOpen],
             Phase::Running(current) if current.prompted => vec![Action::CancelTurn(turn, by)],
             // What is under way looks at it when it is done; a turn that is settling has ended already.
-            Phase::Idle | Phase::Preparing(_) | Phase::Running(_) | Phase::Settling(..) => Vec::new(),
+            Phase::Idle | Phase::Preparing(_) | Phase::Attaching(_) | Phase::Running(_) | Phase::Settling(..) => {
+                Vec::new()
+            }
         }
     }
 
@@ -212,7 +277,10 @@ impl LaneCore {
     pub(crate) fn open_abandoned(&mut self, now: Timestamp) -> Vec<Action> {
         let Some(current) = self.take(|phase| matches!(phase, Phase::Opening(_))) else { return Vec::new() };
         let by = current.cancelled_by.unwrap_or(DecidedBy::User);
-        self.end(current, TurnOutcome::cancelled(by, "cancelled while the agent was starting"), Vec::new(), now)
+        let gone = self.coming;
+        let mut actions: Vec<_> = self.opening_failed(now).into_iter().collect();
+        actions.extend(gone.map(Action::Discard));
+        self.end(current, TurnOutcome::cancelled(by, "cancelled while the agent was starting"), actions, now)
     }
 
     /// The turn is over: questions nobody answered are cancelled, and the worktree is compared.
@@ -241,6 +309,7 @@ impl LaneCore {
     pub(super) fn compared(&mut self, compared: Compared, now: Timestamp) -> Vec<Action> {
         let Phase::Settling(current, outcome) = &self.phase else { return Vec::new() };
         let mut outcome = outcome.clone();
+        let end = current.end;
         let subject = current.recorder.subject();
         let mut frames = Vec::new();
         if let Some(failure) = compared.failure {
@@ -251,7 +320,7 @@ impl LaneCore {
         let mut task = current.task.clone();
         let mut turn = current.turn.clone();
         let mut message = current.recorder.message();
-        let used = current.recorder.used();
+        let used = current.recorder.used(self.ledger.totals());
 
         message.status = match outcome.status {
             TurnStatus::Completed => MessageStatus::Complete,
@@ -281,8 +350,9 @@ impl LaneCore {
         changes.extend(compared.changes);
         let warm = current.task.execution_path == Some(ExecutionPath::AcpWarm);
         let status = match (&self.live, outcome.decided_by) {
+            (None, _) if self.keeping.is_parked() => AgentSessionStatus::Parked,
+            (_, DecidedBy::Crash) => AgentSessionStatus::Crashed,
             (Some(_), _) if warm => AgentSessionStatus::Idle,
-            (None, DecidedBy::Crash) => AgentSessionStatus::Crashed,
             (Some(_) | None, _) => AgentSessionStatus::Closed,
         };
         if let Some((change, frame)) = self.agent_session(status, now) {
@@ -291,6 +361,11 @@ impl LaneCore {
         }
         frames.push(subject.frame(task_updated(&task)));
         changes.push(Change::UpdateTask { task, from: TaskState::Running });
+        self.taken = end.unwrap_or(self.taken);
+        changes.extend(self.consumed());
+        if !warm && let Some(id) = self.live.as_ref().and_then(|live| live.runner) {
+            changes.push(Change::EndRunner { id, at: now });
+        }
         vec![Action::Settle(self.entry(changes, frames))]
     }
 
@@ -306,26 +381,43 @@ impl LaneCore {
             tries if tries == limits::SETTLE_TRIES + 1 => {
                 self.compared(Compared { failure: Some(reason), ..Compared::default() }, now)
             }
-            _ => self.settled(),
+            _ => self.settled(now),
         }
     }
 
-    pub(super) fn settled(&mut self) -> Vec<Action> {
+    pub(super) fn settled(&mut self, now: Timestamp) -> Vec<Action> {
         let Some(current) = self.take(|phase| matches!(phase, Phase::Settling(..))) else { return Vec::new() };
         let mut actions = Vec::new();
+        let has_journal = self.live.as_ref().is_some_and(|live| live.runner.is_some());
         if current.task.execution_path != Some(ExecutionPath::AcpWarm) {
-            self.live = None;
-            actions.push(Action::CloseSession);
+            let runner = self.live.take().and_then(|live| live.runner);
+            self.backlog.clear();
+            actions.push(Action::CloseSession(runner));
+        } else if has_journal {
+            actions.push(Action::Acknowledge(self.taken));
         }
+        if self.live.is_some() {
+            self.keeping.rest(now);
+        }
+        // What the agent said behind the end of its turn belongs to no turn, and its exit must be known before the next.
+        let backlog = std::mem::take(&mut self.backlog);
+        actions.extend(self.events(backlog.into(), now));
         actions.push(Action::Ended(current.task.id));
         actions
     }
 }
 
+/// Whether an agent that did not come up died of it.
+const fn has_died(error: &BackendError) -> bool {
+    matches!(error, BackendError::Exited { .. } | BackendError::StartTimeout { .. })
+}
+
 /// Who decided that a turn which could not be started has failed.
-const fn decider(error: &BackendError) -> DecidedBy {
+pub(super) const fn decider(error: &BackendError) -> DecidedBy {
     match error {
-        BackendError::Exited { .. } | BackendError::Spawn { .. } | BackendError::Closed => DecidedBy::Crash,
+        BackendError::Exited { .. } | BackendError::Spawn { .. } | BackendError::Runner(_) | BackendError::Closed => {
+            DecidedBy::Crash
+        }
         BackendError::StartTimeout { .. } => DecidedBy::Watchdog,
         BackendError::NotFound { .. }
         | BackendError::ProtocolVersion { .. }

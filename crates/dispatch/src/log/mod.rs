@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 mod tests;
+mod volatile;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +14,7 @@ use boocoder_store::{Change, Store, StoreError, StoredFrame, WriteBatch};
 use boocoder_wire::Frame;
 use tokio::sync::{mpsc, oneshot};
 
+use self::volatile::Volatile;
 use crate::broker::Broker;
 use crate::limits;
 
@@ -48,7 +50,7 @@ impl Log {
     pub(crate) fn start(store: Arc<dyn Store>, broker: Broker) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, inbox) = mpsc::channel(limits::LOG_QUEUE);
         let heads = Heads::default();
-        let writer = Writer { store, broker, heads: Arc::clone(&heads) };
+        let writer = Writer { store, broker, heads: Arc::clone(&heads), volatile: Volatile::default() };
         (Self { queue, heads }, tokio::spawn(writer.run(inbox)))
     }
 
@@ -64,6 +66,11 @@ impl Log {
     /// Waits for room; what is sent through the permit is written in that order.
     pub(crate) async fn reserve(&self) -> Option<mpsc::Permit<'_, Queued>> {
         self.queue.reserve().await.ok()
+    }
+
+    /// Waits until all that was written before is on disk.
+    pub(crate) async fn flush(&self) -> Result<(), StoreError> {
+        self.write(Entry::default()).await
     }
 
     /// The last number of a session that is known to be committed: a lower bound.
@@ -94,12 +101,29 @@ struct Writer {
     store: Arc<dyn Store>,
     broker: Broker,
     heads: Heads,
+    /// What was shown and may not be on disk yet.
+    volatile: Volatile,
 }
 
 impl Writer {
-    async fn run(self, mut inbox: mpsc::Receiver<Queued>) {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Queued>) {
         let mut group = Vec::with_capacity(limits::LOG_GROUP);
-        while inbox.recv_many(&mut group, limits::LOG_GROUP).await > 0 {
+        loop {
+            let received = inbox.recv_many(&mut group, limits::LOG_GROUP);
+            let count = if self.volatile.is_empty() {
+                received.await
+            } else {
+                match tokio::time::timeout(limits::VOLATILE.1, received).await {
+                    Ok(count) => count,
+                    Err(_) => {
+                        self.flush().await;
+                        continue;
+                    }
+                }
+            };
+            if count == 0 {
+                return self.flush().await;
+            }
             let (entries, dones): (Vec<_>, Vec<_>) = group.drain(..).map(|queued| (queued.entry, queued.done)).unzip();
             match self.commit(&entries).await {
                 Ok(()) => dones.into_iter().for_each(|done| tell(done, Ok(()))),
@@ -118,26 +142,82 @@ impl Writer {
     }
 
     /// Commits entries as one transaction and shows their frames. An unreachable database is waited for.
-    async fn commit(&self, entries: &[Entry]) -> Result<(), StoreError> {
+    async fn commit(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+        let durable = !self.volatile.takes(entries);
         let frames = self.number(entries).await?;
         let changes: Vec<_> = entries.iter().flat_map(|entry| entry.changes.iter().cloned()).collect();
+        let batch = WriteBatch { changes, frames, durable };
+        self.put(&batch).await?;
+        self.show(&batch.frames);
+        if durable {
+            self.volatile.clear();
+        } else {
+            self.volatile.add(entries, batch);
+        }
+        Ok(())
+    }
+
+    /// Puts all that was shown on disk.
+    async fn flush(&mut self) {
+        if self.volatile.is_empty() {
+            return;
+        }
+        let batch = WriteBatch { changes: self.volatile.consumed(), frames: Vec::new(), durable: true };
+        match self.put(&batch).await {
+            Ok(()) => self.volatile.clear(),
+            Err(error) => tracing::error!(%error, "what was shown could not be put on disk; it is tried again"),
+        }
+    }
+
+    /// Writes one batch. An unreachable database is waited for; what it lost of the volatile batches is written first.
+    async fn put(&mut self, batch: &WriteBatch) -> Result<(), StoreError> {
         let mut pause = limits::RETRY_PAUSE.0;
         loop {
-            let batch = WriteBatch { changes: changes.clone(), frames: frames.clone(), durable: true };
-            match self.store.commit(batch).await {
+            let error = match self.store.commit(batch.clone()).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            if error.is_transient() {
+                tracing::warn!(%error, "the database cannot be reached; trying again");
+                wait(&mut pause).await;
+                if self.is_committed(&batch.frames).await? {
+                    return Ok(());
+                }
+            }
+            let restored = self.restore().await?;
+            if !restored && !error.is_transient() {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Writes again what the database lost in a crash of its own of what it had taken. Says whether there was such.
+    async fn restore(&mut self) -> Result<bool, StoreError> {
+        let mut lost = Vec::new();
+        for session in self.volatile.sessions() {
+            let stored = self.stored_seq(session).await?;
+            lost.extend(self.volatile.frames_after(session, stored));
+        }
+        if lost.is_empty() {
+            return Ok(false);
+        }
+        tracing::warn!(frames = lost.len(), "the database lost frames that were shown; they are written again");
+        let batch = WriteBatch { changes: self.volatile.consumed(), frames: lost, durable: true };
+        let mut pause = limits::RETRY_PAUSE.0;
+        loop {
+            match self.store.commit(batch.clone()).await {
                 Ok(()) => break,
                 Err(error) if error.is_transient() => {
-                    tracing::warn!(%error, "the database cannot be reached; trying again");
                     wait(&mut pause).await;
-                    if self.is_committed(&frames).await? {
+                    if self.is_committed(&batch.frames).await? {
                         break;
                     }
                 }
                 Err(error) => return Err(error),
             }
         }
-        self.show(&frames);
-        Ok(())
+        self.volatile.clear();
+        Ok(true)
     }
 
     fn show(&self, frames: &[StoredFrame]) {

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use boocoder_model::{
-    AgentName, AgentSession, Chat, ChatId, Interaction, InteractionId, Message, PendingChange, PendingId, Project,
-    ProjectId, Session, Task, TaskId, Turn, Worktree,
+    AgentName, AgentSession, Chat, ChatId, Consumed, Interaction, InteractionId, Message, PendingChange, PendingId,
+    Position, Project, ProjectId, Runner, RunnerId, Session, Task, TaskId, Turn, Worktree,
 };
 use boocoder_store::{InteractionFilter, MemStore, ReadBudget, TaskFilter};
 use boocoder_wire::FrameBody;
@@ -27,6 +27,8 @@ enum Fault {
     Before,
     /// The connection dies after it was written, so that nobody knows.
     After,
+    /// The database dies, and with it all that it had not put on disk.
+    Crash,
 }
 
 /// A store in memory whose commits fail as they are told to.
@@ -34,6 +36,34 @@ struct Faulty {
     inner: MemStore,
     faults: Vec<Fault>,
     commits: AtomicUsize,
+    /// Batches that were committed and are not on disk.
+    volatile: std::sync::Mutex<Vec<WriteBatch>>,
+}
+
+impl Faulty {
+    fn volatile(&self) -> std::sync::MutexGuard<'_, Vec<WriteBatch>> {
+        self.volatile.lock().unwrap()
+    }
+
+    /// Takes a batch as a database does that has it in memory first.
+    async fn take(&self, batch: WriteBatch) -> Result<(), StoreError> {
+        if !batch.durable {
+            let last = self.end_of(SESSION).await?;
+            let follows = batch.frames.first().is_none_or(|first| first.seq == last.next());
+            let conflict = StoreError::Conflict { what: "frame", detail: "its number does not follow on".to_owned() };
+            return if follows { Ok(self.volatile().push(batch)) } else { Err(conflict) };
+        }
+        let before = std::mem::take(&mut *self.volatile());
+        for batch in before {
+            self.inner.commit(batch).await?;
+        }
+        self.inner.commit(batch).await
+    }
+
+    async fn end_of(&self, session: SessionId) -> Result<Seq, StoreError> {
+        let volatile = self.volatile().iter().flat_map(|batch| batch.frames.last()).map(|frame| frame.seq).max();
+        Ok(self.inner.last_seq(session).await?.max(volatile.unwrap_or(Seq::ZERO)))
+    }
 }
 
 fn unreachable() -> StoreError {
@@ -45,13 +75,20 @@ macro_rules! delegate {
         #[async_trait]
         impl Store for Faulty {
             async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
-                assert!(batch.durable, "what is shown must be on disk");
                 let turn = self.commits.fetch_add(1, Ordering::Relaxed);
                 match self.faults.get(turn).copied().unwrap_or(Fault::None) {
-                    Fault::None => self.inner.commit(batch).await,
+                    Fault::None => self.take(batch).await,
                     Fault::Before => Err(unreachable()),
-                    Fault::After => self.inner.commit(batch).await.and(Err(unreachable())),
+                    Fault::After => self.take(batch).await.and(Err(unreachable())),
+                    Fault::Crash => {
+                        self.volatile().clear();
+                        Err(unreachable())
+                    }
                 }
+            }
+
+            async fn last_seq(&self, session: SessionId) -> Result<Seq, StoreError> {
+                self.end_of(session).await
             }
 
             async fn agent_session(&self, c: ChatId, a: &AgentName) -> Result<Option<AgentSession>, StoreError> {
@@ -71,7 +108,6 @@ macro_rules! delegate {
 
 delegate! {
     ping() -> ();
-    last_seq(session: SessionId) -> Seq;
     frames_after(session: SessionId, after: Seq, budget: ReadBudget) -> Vec<StoredFrame>;
     claim_task(now: Timestamp) -> Option<Task>;
     project(id: ProjectId) -> Option<Project>;
@@ -89,6 +125,10 @@ delegate! {
     turns_of_task(id: TaskId) -> Vec<Turn>;
     agent_sessions(id: SessionId) -> Vec<AgentSession>;
     live_agent_sessions() -> Vec<AgentSession>;
+    runners() -> Vec<Runner>;
+    runner(id: RunnerId) -> Option<Runner>;
+    log_floor(session: SessionId) -> Seq;
+    streaming_messages() -> Vec<Message>;
     interaction(id: InteractionId) -> Option<Interaction>;
     interactions(filter: InteractionFilter) -> Vec<Interaction>;
     pending_change(id: PendingId) -> Option<PendingChange>;
@@ -123,19 +163,62 @@ fn project(name: &str) -> Change {
     })
 }
 
+const RUNNERS: [RunnerId; 2] = [RunnerId::from_uuid(Uuid::from_u128(31)), RunnerId::from_uuid(Uuid::from_u128(32))];
+
+/// A runner, and the task that it was started for.
+fn under_runner(id: RunnerId) -> (Task, Runner) {
+    let task = Task {
+        id: TaskId::from_uuid(id.as_uuid()),
+        project_id: ProjectId::from_uuid(Uuid::from_u128(hash("home"))),
+        session_id: Some(SESSION),
+        chat_id: None,
+        agent: "demo".into(),
+        input: Vec::new(),
+        model: None,
+        mode_id: None,
+        thinking_option_id: None,
+        approval: boocoder_model::Approval::Ask,
+        state: boocoder_model::TaskState::Queued,
+        cancel_requested: None,
+        execution_path: None,
+        outcome: None,
+        output_summary: None,
+        cost_tokens: None,
+        created_at: Timestamp::UNIX_EPOCH,
+        started_at: None,
+        ended_at: None,
+    };
+    let consumed = Consumed::default();
+    let created_at = Timestamp::UNIX_EPOCH;
+    let runner = Runner { id, chat_id: None, task_id: task.id, agent: "demo".into(), consumed, created_at };
+    (task, runner)
+}
+
+/// What one record of a runner's journal became.
+fn journaled(text: &str, runner: RunnerId, position: u64) -> Entry {
+    let consumed = Consumed { position: Position(position), ..Consumed::default() };
+    Entry { changes: vec![Change::Consume { runner, consumed }], ..entry(text) }
+}
+
 fn hash(text: &str) -> u128 {
     text.bytes().fold(7, |hash: u128, byte| hash.wrapping_mul(1_000_003) ^ u128::from(byte))
 }
 
 async fn start(faults: Vec<Fault>) -> (Arc<Faulty>, Log, Broker) {
-    let store = Arc::new(Faulty { inner: MemStore::new(), faults, commits: AtomicUsize::new(0) });
+    let (commits, volatile) = (AtomicUsize::new(0), std::sync::Mutex::default());
+    let store = Arc::new(Faulty { inner: MemStore::new(), faults, commits, volatile });
     let session = Session {
         id: SESSION,
         project_id: ProjectId::from_uuid(Uuid::from_u128(hash("home"))),
         title: String::new(),
         created_at: Timestamp::UNIX_EPOCH,
     };
-    let changes = vec![project("home"), Change::AddSession(session)];
+    let mut changes = vec![project("home"), Change::AddSession(session)];
+    for runner in RUNNERS {
+        let (task, runner) = under_runner(runner);
+        changes
+            .extend([Change::AddTask { task: Box::new(task), request_key: None }, Change::AddRunner(Box::new(runner))]);
+    }
     store.inner.commit(WriteBatch { changes, ..WriteBatch::default() }).await.unwrap();
     let shared: Arc<dyn Store> = Arc::clone(&store) as _;
     let broker = Broker::new(Arc::clone(&shared));
@@ -162,17 +245,24 @@ proptest! {
     /// Whatever fails, every frame is there once, in order, without a hole, and what was shown is what is stored.
     #[test]
     fn nothing_is_lost_doubled_or_renumbered(
-        writes in prop::collection::vec(any::<bool>(), 1..40),
+        writes in prop::collection::vec(0..8_u8, 1..40),
         faults in prop::collection::vec(
-            prop_oneof![Just(Fault::None), Just(Fault::Before), Just(Fault::After)], 0..40),
+            prop_oneof![3 => Just(Fault::None), 1 => Just(Fault::Before), 1 => Just(Fault::After), 1 => Just(Fault::Crash)],
+            0..40,
+        ),
         waits in prop::collection::vec(any::<bool>(), 40),
     ) {
         run(async {
             let (store, log, broker) = start(faults).await;
             let mut shown = broker.subscribe(SESSION, Seq::ZERO).await.unwrap();
             let texts: Vec<_> = (0..writes.len()).map(|n| format!("t{n}")).collect();
-            for ((text, has_change), wait) in texts.iter().zip(&writes).zip(&waits) {
-                let entry = if *has_change { changing(text) } else { entry(text) };
+            for (n, ((text, kind), wait)) in (1..).zip(texts.iter().zip(&writes).zip(&waits)) {
+                let entry = match kind {
+                    0 => changing(text),
+                    1 => entry(text),
+                    2 | 3 => journaled(text, RUNNERS[1], n),
+                    _ => journaled(text, RUNNERS[0], n),
+                };
                 if *wait {
                     log.write(entry).await.unwrap();
                 } else {
@@ -283,5 +373,32 @@ fn whoever_watches_a_removed_session_is_let_go() {
         let mut client = broker.subscribe(SESSION, Seq::ZERO).await.unwrap();
         broker.end(SESSION);
         assert_eq!(client.next().await.unwrap(), None);
+    });
+}
+
+#[test]
+fn what_a_journal_would_make_again_is_shown_before_it_is_on_disk_and_soon_put_there() {
+    run(async {
+        let (store, log, broker) = start(Vec::new()).await;
+        let mut client = broker.subscribe(SESSION, Seq::ZERO).await.unwrap();
+        log.write(journaled("one", RUNNERS[0], 1)).await.unwrap();
+        assert_eq!(client.next().await.unwrap().unwrap().len(), 1);
+        assert_eq!(store.inner.last_seq(SESSION).await.unwrap(), Seq::ZERO, "it is not on disk yet");
+        tokio::time::sleep(limits::VOLATILE.1 * 2).await;
+        assert_eq!(store.inner.last_seq(SESSION).await.unwrap(), Seq(1));
+        let kept = store.runner(RUNNERS[0]).await.unwrap().unwrap();
+        assert_eq!(kept.consumed.position, Position(1));
+    });
+}
+
+#[test]
+fn what_comes_from_elsewhere_puts_on_disk_what_came_before() {
+    run(async {
+        for second in [entry("two"), changing("two"), journaled("two", RUNNERS[1], 1)] {
+            let (store, log, _) = start(Vec::new()).await;
+            log.write(journaled("one", RUNNERS[0], 1)).await.unwrap();
+            log.write(second).await.unwrap();
+            assert_eq!(store.inner.last_seq(SESSION).await.unwrap(), Seq(2));
+        }
     });
 }

@@ -3,10 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use boocoder_model::{
-    AgentName, AgentSession, AgentSessionId, AgentSessionStatus, Approval, Chat, ChatId, ContentPart, ExecutionPath,
-    Hunk, HunkId, Interaction, InteractionId, Message, MessageId, MessageRole, MessageStatus, Operation, PendingChange,
-    PendingId, PendingStatus, PermissionKind, PermissionOption, Project, ProjectId, Question, Seq, Session, SessionId,
-    StepUsage, Task, TaskId, TaskState, Turn, TurnId, Worktree, WorktreeId,
+    AgentName, AgentSession, AgentSessionId, AgentSessionStatus, Approval, Chat, ChatId, Consumed, ContentPart,
+    ContextUse, ExecutionPath, Hunk, HunkId, Interaction, InteractionId, Message, MessageId, MessageRole,
+    MessageStatus, Operation, PendingChange, PendingId, PendingStatus, PermissionKind, PermissionOption, Position,
+    Project, ProjectId, Question, Runner, RunnerId, Seq, Session, SessionId, StepUsage, Task, TaskId, TaskState, Turn,
+    TurnId, UsageLedger, Worktree, WorktreeId,
 };
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -105,6 +106,7 @@ pub(super) fn task(project: &Project, chat: Option<&Chat>) -> Task {
         thinking_option_id: None,
         approval: Approval::Ask,
         state: TaskState::Queued,
+        cancel_requested: None,
         execution_path: None,
         outcome: None,
         output_summary: None,
@@ -212,6 +214,33 @@ pub(super) fn hunk(status: PendingStatus) -> Hunk {
         diff: "@@ -1,2 +3 @@\n".into(),
         status,
         agent: Some("demo".into()),
+    }
+}
+
+/// A runner that has taken nothing in.
+pub(super) fn runner(task: &Task, agent: &str) -> Runner {
+    Runner {
+        id: RunnerId::from_uuid(fresh()),
+        chat_id: task.chat_id,
+        task_id: task.id,
+        agent: agent.into(),
+        consumed: Consumed::default(),
+        created_at: at(45),
+    }
+}
+
+/// What is told apart by its position, with numbers that are easily spoilt.
+pub(super) fn consumed(position: u64) -> Consumed {
+    let usage = |cost| StepUsage { input: 9_007_199_254_740_993, output: position, cost };
+    Consumed {
+        position: Position(position),
+        ledger: UsageLedger {
+            added: usage(0.1 + 0.2),
+            told: usage(1.7e-308),
+            base: usage(f64::MAX),
+            context: Some(ContextUse { used: u64::MAX, size: position }),
+        },
+        turn: Some((TurnId::from_uuid(uuid::Uuid::from_u128(77)), usage(123_456.789_012_345_67))),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Tasks, their messages and their turns.
 
 use boocoder_model::{
-    Approval, DecidedBy, ExecutionPath, MessageRole, MessageStatus, StopReason, Task, TaskState, TurnOutcome,
+    Approval, DecidedBy, ExecutionPath, Message, MessageRole, MessageStatus, StopReason, Task, TaskState, TurnOutcome,
 };
 
 use super::sample::{World, add, at, message, moved, put, task, turn};
@@ -97,6 +97,41 @@ pub async fn a_removed_chat_takes_no_task(store: &dyn Store) {
     assert_eq!(detail, "its session or its chat is not there or was removed");
 }
 
+/// Whoever replaces a task writes what it knew of it, and a request that came in between is still there.
+pub async fn a_request_to_cancel_stays_with_its_task(store: &dyn Store) {
+    let world = World::stored(store).await;
+    let queued = world.stored_task(store).await;
+    let request = |by| Change::RequestCancel { task: queued.id, by };
+    assert_eq!(refused(store, "task", request(DecidedBy::User)).await, "it is queued");
+    let running = store.claim_task(at(41)).await.expect("a claim").expect("a task");
+    assert_eq!(running.cancel_requested, None);
+
+    for (position, by) in DecidedBy::ALL.iter().enumerate() {
+        write(store, [request(*by)]).await;
+        let found = store.task(queued.id).await.expect("a read").expect("a task");
+        assert_eq!(found, Task { cancel_requested: Some(DecidedBy::ALL[0]), ..running.clone() }, "request {position}");
+    }
+    let older = Task { output_summary: Some("tea".into()), ..running.clone() };
+    write(store, [Change::UpdateTask { task: Box::new(older.clone()), from: TaskState::Running }]).await;
+    let requested = Task { cancel_requested: Some(DecidedBy::ALL[0]), ..older };
+    assert_eq!(store.task(queued.id).await.expect("a read"), Some(requested.clone()));
+
+    let forged = Task { cancel_requested: Some(DecidedBy::Crash), state: TaskState::Cancelled, ..requested.clone() };
+    write(store, [Change::UpdateTask { task: Box::new(forged), from: TaskState::Running }]).await;
+    let ended = Task { state: TaskState::Cancelled, ..requested };
+    assert_eq!(store.task(queued.id).await.expect("a read"), Some(ended));
+    assert_eq!(refused(store, "task", request(DecidedBy::User)).await, "it is cancelled");
+    let unknown = Change::RequestCancel { task: world.task().id, by: DecidedBy::User };
+    assert_eq!(refused(store, "task", unknown).await, "there is none with this id");
+
+    // Each name is kept, and a task can be added with one.
+    for by in DecidedBy::ALL {
+        let running = Task { cancel_requested: Some(*by), state: TaskState::Running, ..task(&world.project, None) };
+        write(store, [add(&running)]).await;
+        assert_eq!(store.task(running.id).await.expect("a read"), Some(running));
+    }
+}
+
 /// Messages come oldest first, by when they were first put; putting one again replaces it where it is.
 pub async fn messages_are_replaced_in_their_place(store: &dyn Store) {
     let world = World::stored(store).await;
@@ -124,6 +159,32 @@ pub async fn messages_are_replaced_in_their_place(store: &dyn Store) {
     write(store, [add(&loose), put(&lonely)]).await;
     assert_eq!(store.messages_of_task(loose.id).await.expect("a read"), [lonely]);
     assert_eq!(store.messages(world.session.id, None).await.expect("a read").len(), 3);
+}
+
+/// Of all sessions, even of removed ones, and of tasks without any: each has to come to its end.
+pub async fn messages_that_grow_are_found_in_all_sessions(store: &dyn Store) {
+    let (here, there) = (World::stored(store).await, World::stored(store).await);
+    let tasks = [here.task(), there.task(), task(&here.project, None)];
+    write(store, tasks.iter().map(add)).await;
+    let mut growing = tasks.each_ref().map(|task| {
+        let whole = message(task);
+        Message { role: MessageRole::Assistant, status: MessageStatus::Streaming, ..whole }
+    });
+    // The times do not tell which is older.
+    growing[2].created_at = at(1);
+    let settled = MessageStatus::ALL.iter().filter(|status| **status != MessageStatus::Streaming);
+    let settled = settled.map(|status| Message { status: *status, ..message(&tasks[0]) });
+    write(store, settled.map(|message| put(&message))).await;
+    assert_eq!(store.streaming_messages().await.expect("a read"), []);
+
+    write(store, growing.each_ref().map(put)).await;
+    write(store, [Change::RemoveSession { id: there.session.id, at: at(99) }]).await;
+    growing[0].content.push_str(" more");
+    write(store, [put(&growing[0])]).await;
+    assert_eq!(store.streaming_messages().await.expect("a read"), growing);
+    let whole = Message { status: MessageStatus::Complete, ..growing[0].clone() };
+    write(store, [put(&whole)]).await;
+    assert_eq!(store.streaming_messages().await.expect("a read"), growing[1..]);
 }
 
 /// A turn is put when it begins and again when it has ended.

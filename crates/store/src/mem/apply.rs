@@ -1,12 +1,13 @@
 //! Writing a batch: each change checks its rules, then puts what it changes.
 
 use boocoder_model::{
-    AgentSession, Chat, ChatId, DecidedBy, Interaction, InteractionId, InteractionOutcome, Message, PendingChange,
-    PendingId, PendingStatus, Project, Session, SessionId, Task, TaskId, TaskState, Turn, Worktree, WorktreeId,
+    AgentSession, Chat, ChatId, Consumed, DecidedBy, Interaction, InteractionId, InteractionOutcome, Message,
+    PendingChange, PendingId, PendingStatus, Project, Runner, RunnerId, Seq, Session, SessionId, Task, TaskId,
+    TaskState, Turn, Worktree, WorktreeId,
 };
 use jiff::Timestamp;
 
-use super::tables::{Kept, Tables, Undo};
+use super::tables::{Kept, Log, Tables, Undo};
 use crate::rule::{self, conflict};
 use crate::{Change, StoreError, StoredFrame, WriteBatch, frames};
 
@@ -29,7 +30,7 @@ impl Tables {
             require(self.last_seq(session) == before, "frame", rule::SEQ)?;
         }
         for frame in frames {
-            self.frames.entry(frame.session_id).or_default().push(frame.body);
+            self.logs.entry(frame.session_id).or_default().bodies.push(frame.body);
         }
         Ok(())
     }
@@ -43,6 +44,7 @@ impl Tables {
             Change::RemoveChat { id, at } => self.remove_chat(id, at, undo),
             Change::AddTask { task, request_key } => self.add_task(*task, request_key, undo),
             Change::UpdateTask { task, from } => self.update_task(*task, from, undo),
+            Change::RequestCancel { task, by } => self.request_cancel(task, by, undo),
             Change::PutMessage(message) => self.put_message(*message, undo),
             Change::PutTurn(turn) => self.put_turn(turn, undo),
             Change::PutAgentSession(agent_session) => self.put_agent_session(*agent_session, undo),
@@ -54,6 +56,10 @@ impl Tables {
             Change::RemoveWorktree { id, at } => self.remove_worktree(id, at, undo),
             Change::AddPending(pending) => self.add_pending(*pending, undo),
             Change::SetPendingStatus { id, from, to, at: _ } => self.set_pending_status(id, from, to, undo),
+            Change::AddRunner(runner) => self.add_runner(*runner, undo),
+            Change::Consume { runner, consumed } => self.consume(runner, consumed, undo),
+            Change::EndRunner { id, at } => self.end_runner(id, at, undo),
+            Change::CompactFrames { session, through } => self.compact(session, through, undo),
         }
     }
 
@@ -107,12 +113,26 @@ impl Tables {
         Ok(())
     }
 
+    /// Replaces a task but for the request to stop it, which the caller's copy may not know of.
     fn update_task(&mut self, task: Task, from: TaskState, undo: &mut Undo) -> Result<(), StoreError> {
-        let found = self.tasks.get(&task.id).ok_or_else(|| conflict("task", rule::ABSENT))?.state;
-        require(found == from, "task", rule::found_in(found.as_str()))?;
+        let cancel_requested = self.task_in(task.id, from)?.cancel_requested;
         self.check_task(&task)?;
-        undo.put(self, |tables| &mut tables.tasks, task.id, task);
+        undo.put(self, |tables| &mut tables.tasks, task.id, Task { cancel_requested, ..task });
         Ok(())
+    }
+
+    fn request_cancel(&mut self, id: TaskId, by: DecidedBy, undo: &mut Undo) -> Result<(), StoreError> {
+        let mut task = self.task_in(id, TaskState::Running)?.clone();
+        task.cancel_requested = task.cancel_requested.or(Some(by));
+        undo.put(self, |tables| &mut tables.tasks, id, task);
+        Ok(())
+    }
+
+    /// The task, which must be in this state.
+    fn task_in(&self, id: TaskId, state: TaskState) -> Result<&Task, StoreError> {
+        let task = self.tasks.get(&id).ok_or_else(|| conflict("task", rule::ABSENT))?;
+        require(task.state == state, "task", rule::found_in(task.state.as_str()))?;
+        Ok(task)
     }
 
     fn check_task(&self, task: &Task) -> Result<(), StoreError> {
@@ -218,6 +238,40 @@ impl Tables {
             hunk.status = to;
         }
         undo.put(self, |tables| &mut tables.pending, id, pending);
+        Ok(())
+    }
+
+    fn add_runner(&mut self, runner: Runner, undo: &mut Undo) -> Result<(), StoreError> {
+        require(!self.runners.contains_key(&runner.id), "runner", rule::ID_TAKEN)?;
+        self.check_place("runner", None, runner.chat_id)?;
+        self.check_task_of("runner", Some(runner.task_id))?;
+        let is_same = |other: &Runner| other.chat_id == runner.chat_id && other.agent == runner.agent;
+        let is_free = runner.chat_id.is_none() || !self.live_runners().any(is_same);
+        require(is_free, "runner", rule::HAS_RUNNER)?;
+        undo.put(self, |tables| &mut tables.runners, runner.id, Kept::new(runner));
+        Ok(())
+    }
+
+    fn consume(&mut self, id: RunnerId, consumed: Consumed, undo: &mut Undo) -> Result<(), StoreError> {
+        let runner = self.live_runner(id).filter(|runner| runner.consumed.position <= consumed.position);
+        let runner = runner.ok_or_else(|| conflict("runner", rule::PASSED))?.clone();
+        undo.put(self, |tables| &mut tables.runners, id, Kept::new(Runner { consumed, ..runner }));
+        Ok(())
+    }
+
+    fn end_runner(&mut self, id: RunnerId, at: Timestamp, undo: &mut Undo) -> Result<(), StoreError> {
+        let value = self.live_runner(id).ok_or_else(|| conflict("runner", rule::ENDED))?.clone();
+        undo.put(self, |tables| &mut tables.runners, id, Kept { value, removed_at: Some(at) });
+        Ok(())
+    }
+
+    fn compact(&mut self, session: SessionId, through: Seq, undo: &mut Undo) -> Result<(), StoreError> {
+        let reaches = self.sessions.contains_key(&session) && through <= self.last_seq(session);
+        require(reaches, "session", rule::BEYOND)?;
+        if through > self.log_floor(session) {
+            let bodies = self.logs.get(&session).map_or_else(Vec::new, |log| log.bodies[log.until(through)..].to_vec());
+            undo.put(self, |tables| &mut tables.logs, session, Log { floor: through, bodies });
+        }
         Ok(())
     }
 

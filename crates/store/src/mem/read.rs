@@ -4,12 +4,12 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use boocoder_model::{
-    AgentSession, AgentSessionStatus, Chat, ChatId, Interaction, Message, PendingChange, Seq, Session, SessionId, Task,
-    TaskId, TaskState, Worktree,
+    AgentSession, AgentSessionStatus, Chat, ChatId, Interaction, Message, MessageStatus, PendingChange, Runner,
+    RunnerId, Seq, Session, SessionId, Task, TaskId, TaskState, Worktree,
 };
 use jiff::Timestamp;
 
-use super::tables::{Kept, Tables};
+use super::tables::{Kept, Log, Tables};
 use crate::frames::Spent;
 use crate::limits::LISTED_TASKS;
 use crate::{InteractionFilter, ReadBudget, StoredFrame, TaskFilter};
@@ -48,14 +48,18 @@ impl Tables {
 
     pub(super) fn frames_after(&self, session: SessionId, after: Seq, budget: ReadBudget) -> Vec<StoredFrame> {
         let mut spent = Spent::new(budget);
-        let log = self.frames.get(&session).map_or(&[][..], Vec::as_slice);
-        let numbered = (1..).map(Seq).zip(log).skip(usize::try_from(after.0).unwrap_or(usize::MAX));
+        let Some(log) = self.logs.get(&session) else { return Vec::new() };
+        let numbered = (log.floor.0 + 1..).map(Seq).zip(&log.bodies).skip(log.until(after));
         let frames = numbered.map(|(seq, body)| StoredFrame { session_id: session, seq, body: body.clone() });
         frames.take_while(|frame| spent.take(frame.body.len())).collect()
     }
 
     pub(super) fn last_seq(&self, session: SessionId) -> Seq {
-        Seq(self.frames.get(&session).map_or(0, |log| log.len() as u64))
+        self.logs.get(&session).map_or(Seq::ZERO, Log::last)
+    }
+
+    pub(super) fn log_floor(&self, session: SessionId) -> Seq {
+        self.logs.get(&session).map_or(Seq::ZERO, |log| log.floor)
     }
 
     pub(super) fn tasks(&self, filter: &TaskFilter) -> Vec<Task> {
@@ -74,6 +78,18 @@ impl Tables {
                 && self.is_shown(message.session_id, message.chat_id)
         };
         self.messages.values().filter(fits).cloned().collect()
+    }
+
+    pub(super) fn streaming_messages(&self) -> Vec<Message> {
+        self.messages.values().filter(|message| message.status == MessageStatus::Streaming).cloned().collect()
+    }
+
+    pub(super) fn live_runner(&self, id: RunnerId) -> Option<&Runner> {
+        self.runners.get(&id).and_then(Kept::live)
+    }
+
+    pub(super) fn live_runners(&self) -> impl Iterator<Item = &Runner> {
+        self.runners.values().filter_map(Kept::live)
     }
 
     pub(super) fn agent_sessions(&self, session: SessionId) -> Vec<AgentSession> {

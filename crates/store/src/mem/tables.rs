@@ -1,13 +1,12 @@
 //! What is kept, and the one way to change it so that a batch can be undone.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
 
 use boocoder_model::{
     AgentName, AgentSession, Chat, ChatId, Interaction, InteractionId, Message, MessageId, PendingChange, PendingId,
-    Project, ProjectId, Session, SessionId, Task, TaskId, Turn, TurnId, Worktree, WorktreeId,
+    Project, ProjectId, Runner, RunnerId, Seq, Session, SessionId, Task, TaskId, Turn, TurnId, Worktree, WorktreeId,
 };
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -47,8 +46,28 @@ pub(super) struct Tables {
     pub(super) interactions: IndexMap<InteractionId, Interaction>,
     pub(super) worktrees: IndexMap<WorktreeId, Kept<Worktree>>,
     pub(super) pending: IndexMap<PendingId, PendingChange>,
-    /// The log of each session: the first frame has the number 1, so a frame's place tells its number.
-    pub(super) frames: BTreeMap<SessionId, Vec<Arc<str>>>,
+    /// Removed means ended.
+    pub(super) runners: IndexMap<RunnerId, Kept<Runner>>,
+    pub(super) logs: IndexMap<SessionId, Log>,
+}
+
+/// The log of a session: its first frame has the number after the floor, so a frame's place tells its number.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Log {
+    pub(super) floor: Seq,
+    pub(super) bodies: Vec<Arc<str>>,
+}
+
+impl Log {
+    pub(super) const fn last(&self) -> Seq {
+        Seq(self.floor.0 + self.bodies.len() as u64)
+    }
+
+    /// How many of the frames that are left are not after this number.
+    pub(super) fn until(&self, seq: Seq) -> usize {
+        usize::try_from(seq.0.saturating_sub(self.floor.0))
+            .map_or(self.bodies.len(), |count| count.min(self.bodies.len()))
+    }
 }
 
 type Inverse = Box<dyn FnOnce(&mut Tables) + Send>;

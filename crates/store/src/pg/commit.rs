@@ -1,18 +1,20 @@
 //! Writing a batch.
 //!
-//! A batch of frames alone is one statement. Any other is a transaction of two round trips: everything but its end,
-//! then, once every guard has held, `COMMIT`. When the connection breaks while a transaction ends, nobody has said
-//! whether it was committed. Then the database is asked for the fate of that transaction, or, for a batch of frames,
-//! whether the log holds them: a frame's number is never given to other content. So a batch is written once, and an
-//! error says for certain that it was not, unless the database stays away.
+//! A batch of frames, and of how far journals were taken in for them, is one statement. Any other is a transaction of
+//! two round trips: everything but its end, then, once every guard has held, `COMMIT`. When the connection breaks while a
+//! transaction ends, nobody has said whether it was committed. Then the database is asked for the fate of that
+//! transaction. One statement is tried again, and if it does not fit any more, what it was to write is looked for: a
+//! frame's number is never given to other content, and a journal is taken in by one writer. So a batch is written once,
+//! and an error says for certain that it was not, unless the database stays away.
 
 use tokio_postgres::Row;
 
 use super::PgStore;
 use super::conn::{Conn, Pool, Query, params};
+use super::consume;
 use super::failure::{Attempts, Failure};
 use super::listen::wake;
-use super::steps::{self, Guard, Step};
+use super::steps::{self, Guard, Plan, Step};
 use super::table::{Fields, bigint};
 use crate::rule::{self, conflict};
 use crate::{Change, Store, StoreError, StoredFrame, WriteBatch};
@@ -45,19 +47,19 @@ impl From<Failure> for Setback {
 
 impl PgStore {
     pub(super) async fn write(&self, batch: &WriteBatch) -> Result<(), StoreError> {
-        let steps = steps::of(batch)?;
+        let plan = steps::plan(batch)?;
         let pool = if batch.durable { &self.durable } else { &self.relaxed };
         let mut attempts = Attempts::new(&self.limits);
         let mut in_doubt = false;
         loop {
-            let setback = match attempt(pool, batch, &steps).await {
+            let setback = match attempt(pool, &plan).await {
                 Ok(()) => break,
                 Err(setback) => setback,
             };
             let failure = match setback {
                 Setback::Undone(Undone::Failed(failure)) if failure.is_transient() => failure,
                 Setback::Undone(undone) => {
-                    if in_doubt && self.holds(batch.frames.last()).await? {
+                    if in_doubt && self.holds(batch).await? {
                         break;
                     }
                     return Err(self.explain(undone).await?);
@@ -106,8 +108,7 @@ impl PgStore {
             Undone::Refused(guard) => guard,
         };
         Ok(match refused {
-            Guard::Absent(what) => conflict(what, rule::ABSENT),
-            Guard::Gone(what) => conflict(what, rule::GONE),
+            Guard::Rule(what, detail) => conflict(what, detail),
             Guard::Task(id) => found("task", self.task(id).await?.map(|task| task.state.as_str())),
             Guard::Pending(id) => {
                 found("pending change", self.pending_change(id).await?.map(|pending| pending.status.as_str()))
@@ -121,9 +122,22 @@ impl PgStore {
         })
     }
 
+    /// Whether what one statement was to write is there: its last frame, or, if it has none, how far it took journals in.
+    async fn holds(&self, batch: &WriteBatch) -> Result<bool, StoreError> {
+        if let Some(frame) = batch.frames.last() {
+            return self.has_frame(frame).await;
+        }
+        let Some(journals) = consume::taken(&batch.changes)? else { return Ok(false) };
+        for (id, taken) in journals {
+            if self.runner(id).await?.is_none_or(|runner| runner.consumed != *taken.last) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Whether the log has this very frame.
-    async fn holds(&self, frame: Option<&StoredFrame>) -> Result<bool, StoreError> {
-        let Some(frame) = frame else { return Ok(false) };
+    async fn has_frame(&self, frame: &StoredFrame) -> Result<bool, StoreError> {
         let seq = bigint("frame", frame.seq.0)?;
         let query = Query::new(
             "SELECT FROM frames WHERE session_id = $1 AND seq = $2 AND body = $3",
@@ -137,17 +151,17 @@ fn found(what: &'static str, state: Option<&str>) -> StoreError {
     conflict(what, state.map_or_else(|| rule::ABSENT.to_owned(), rule::found_in))
 }
 
-async fn attempt(pool: &Pool, batch: &WriteBatch, steps: &[Step<'_>]) -> Result<(), Setback> {
-    match steps {
-        [] => Ok(()),
-        [frames] if batch.changes.is_empty() => {
+async fn attempt(pool: &Pool, plan: &Plan<'_>) -> Result<(), Setback> {
+    match plan {
+        Plan::Nothing => Ok(()),
+        Plan::Alone(query) => {
             let mut conn = pool.get().await?;
-            match conn.query(&frames.query).await {
+            match conn.query(query).await {
                 Err(failure) if !failure.is_verdict() => Err(Setback::Unknown(failure, None)),
                 answer => Ok(answer.map(drop)?),
             }
         }
-        steps => transact(&mut pool.get().await?, steps).await,
+        Plan::Together(steps) => transact(&mut pool.get().await?, steps).await,
     }
 }
 

@@ -55,15 +55,15 @@ impl fmt::Debug for Pool {
 }
 
 impl Pool {
-    /// A pool that connects when it is asked to. `synchronous_commit` is the server's setting of that name.
+    /// A pool that connects when it is asked to. The settings are what its connections are told first.
     pub(super) fn new(
         target: &Config,
-        synchronous_commit: &'static str,
+        settings: &'static str,
         size: usize,
         limits: &PgLimits,
     ) -> Result<Self, StoreError> {
         let settings = format!(
-            "SET synchronous_commit = {synchronous_commit}; SET statement_timeout = {answer}; \
+            "{settings}; SET statement_timeout = {answer}; \
              SET idle_in_transaction_session_timeout = {answer}",
             answer = limits.answer.as_millis()
         );

@@ -133,6 +133,9 @@ fn broken_rule(error: &DbError) -> Option<StoreError> {
         "worktrees" => "worktree",
         "pending_changes" => "pending change",
         "pending_hunks" => "hunk",
+        "runners" => "runner",
+        // The statement that takes journals in adds a frame of no session if it does not fit them.
+        "frames" if error.column() == Some("session_id") => return Some(conflict("runner", rule::PASSED)),
         "frames" => return Some(conflict("frame", SEQ)),
         _ => return None,
     };
@@ -142,6 +145,7 @@ fn broken_rule(error: &DbError) -> Option<StoreError> {
         "_path" => rule::PATH_TAKEN,
         "_request" => rule::REQUEST_TAKEN,
         "_running" => rule::CHAT_BUSY,
+        "_one_per_agent" => rule::HAS_RUNNER,
         "_one_per_session" | "_one_per_task" => rule::HAS_WORKTREE,
         "_owner" => rule::ONE_OWNER,
         "_project" => rule::NO_PROJECT,

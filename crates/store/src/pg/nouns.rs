@@ -4,6 +4,7 @@ mod interaction;
 mod message;
 mod pending;
 mod place;
+mod runner;
 mod task;
 
 pub(super) use pending::{hunk, select as select_pending};

@@ -6,7 +6,7 @@ use std::path::Path;
 use async_trait::async_trait;
 use boocoder_model::{
     AgentName, AgentSession, Chat, ChatId, Interaction, InteractionId, Message, PendingChange, PendingId, Project,
-    ProjectId, Seq, Session, SessionId, Task, TaskId, Turn, Worktree,
+    ProjectId, Runner, RunnerId, Seq, Session, SessionId, Task, TaskId, Turn, Worktree,
 };
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -54,6 +54,12 @@ impl PgStore {
 
     async fn list<N: Noun>(&self, rest: &str, params: Params<'_>) -> Result<Vec<N>, StoreError> {
         self.all(Query::new(N::TABLE.select(rest), params)).await
+    }
+
+    /// A frame's number that a query tells of a session, zero if it tells none.
+    async fn number(&self, sql: &'static str, session: SessionId) -> Result<Seq, StoreError> {
+        let rows = self.rows(&Query::new(sql, params![session.as_uuid()])).await?;
+        rows.first().map_or(Ok(Seq::ZERO), |row| Fields::new(row, "frame").count("seq").map(Seq))
     }
 
     async fn find<N: Noun>(&self, rest: &str, params: Params<'_>) -> Result<Option<N>, StoreError> {
@@ -131,9 +137,13 @@ impl Store for PgStore {
     }
 
     async fn last_seq(&self, session: SessionId) -> Result<Seq, StoreError> {
-        let sql = "SELECT coalesce(max(seq), 0) AS seq FROM frames WHERE session_id = $1";
-        let rows = self.rows(&Query::new(sql, params![session.as_uuid()])).await?;
-        rows.first().map_or(Ok(Seq::ZERO), |row| Fields::new(row, "frame").count("seq").map(Seq))
+        let sql = "SELECT greatest(max(seq), (SELECT log_floor FROM sessions WHERE id = $1), 0) AS seq \
+                   FROM frames WHERE session_id = $1";
+        self.number(sql, session).await
+    }
+
+    async fn log_floor(&self, session: SessionId) -> Result<Seq, StoreError> {
+        self.number("SELECT log_floor AS seq FROM sessions WHERE id = $1", session).await
     }
 
     async fn project(&self, id: ProjectId) -> Result<Option<Project>, StoreError> {
@@ -195,6 +205,10 @@ impl Store for PgStore {
         self.list("WHERE task_id = $1 ORDER BY position", params![task.as_uuid()]).await
     }
 
+    async fn streaming_messages(&self) -> Result<Vec<Message>, StoreError> {
+        self.list("WHERE status = 'streaming' ORDER BY position", params![]).await
+    }
+
     async fn turns_of_task(&self, task: TaskId) -> Result<Vec<Turn>, StoreError> {
         self.list("WHERE task_id = $1 ORDER BY position", params![task.as_uuid()]).await
     }
@@ -212,6 +226,14 @@ impl Store for PgStore {
 
     async fn live_agent_sessions(&self) -> Result<Vec<AgentSession>, StoreError> {
         self.list("WHERE status IN ('active', 'idle') ORDER BY chat_id, agent COLLATE \"C\"", params![]).await
+    }
+
+    async fn runner(&self, id: RunnerId) -> Result<Option<Runner>, StoreError> {
+        self.find("WHERE id = $1", params![id.as_uuid()]).await
+    }
+
+    async fn runners(&self) -> Result<Vec<Runner>, StoreError> {
+        self.list("WHERE ended_at IS NULL ORDER BY position", params![]).await
     }
 
     async fn interaction(&self, id: InteractionId) -> Result<Option<Interaction>, StoreError> {

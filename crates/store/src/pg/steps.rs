@@ -2,12 +2,13 @@
 
 use boocoder_model::{
     AgentSession, Chat, DecidedBy, Interaction, InteractionId, InteractionOutcome, Message, PendingChange, PendingId,
-    Project, Session, Task, TaskId, TaskState, Turn, Worktree,
+    Project, Runner, Seq, Session, SessionId, Task, TaskId, TaskState, Turn, Worktree,
 };
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 use super::conn::{Params, Query, params};
+use super::consume;
 use super::doc::InteractionOutcomeDoc;
 use super::nouns;
 use super::table::{Noun, Table, bigint};
@@ -16,13 +17,22 @@ use crate::{Change, StoreError, StoredFrame, WriteBatch, frames, rule};
 /// The channel on which processes tell each other that a task may have become claimable.
 pub(super) const CHANNEL: &str = "boocoder_tasks";
 
-/// Writes the frames of a batch in one statement. The first frame of each session carries the number that its log must
-/// have reached; if the log has not, or there is no such session, its own number becomes null, which no row may hold.
-const APPEND: &str = "INSERT INTO frames (session_id, seq, body) \
-     SELECT new.session_id, CASE WHEN new.follows IS NULL THEN new.seq \
-       WHEN new.follows = (SELECT coalesce(max(seq), 0) FROM frames old WHERE old.session_id = new.session_id) \
-         AND EXISTS (SELECT FROM sessions WHERE sessions.id = new.session_id) THEN new.seq END, new.body \
+/// The frames of a batch as rows. The first frame of each session carries the number that its log must have reached; if
+/// the log has not, or there is no such session, its own number becomes null, which no row may hold.
+pub(super) const NUMBERED: &str = "SELECT new.session_id, CASE WHEN new.follows IS NULL OR new.follows = (\
+         SELECT greatest(log_floor, (SELECT max(seq) FROM frames old WHERE old.session_id = sessions.id)) \
+         FROM sessions WHERE sessions.id = new.session_id) THEN new.seq END, new.body \
      FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::bigint[]) AS new (session_id, seq, body, follows)";
+
+/// How a batch is written.
+pub(super) enum Plan<'a> {
+    /// There is nothing to write.
+    Nothing,
+    /// In one statement, which fails if the batch does not fit.
+    Alone(Query<'a>),
+    /// Step by step, in one transaction.
+    Together(Vec<Step<'a>>),
+}
 
 /// One statement of a batch, and what it means if it brings no row.
 pub(super) struct Step<'a> {
@@ -33,10 +43,8 @@ pub(super) struct Step<'a> {
 /// What it means that a statement brings no row.
 #[derive(Clone, Copy)]
 pub(super) enum Guard {
-    /// This noun is not there, or not any more.
-    Absent(&'static str),
-    /// What this noun belongs to is not there, or not any more.
-    Gone(&'static str),
+    /// This noun breaks this rule, whose words say all there is to say.
+    Rule(&'static str, &'static str),
     /// The task is not in the state that it should be in.
     Task(TaskId),
     /// The interaction is settled.
@@ -58,19 +66,29 @@ impl<'a> Step<'a> {
         Ok(Self::plain(Query::new(N::TABLE.upsert(), noun.values()?)))
     }
 
-    fn guarded(guard: Guard, sql: impl Into<std::borrow::Cow<'static, str>>, params: Params<'a>) -> Self {
+    pub(super) fn guarded(guard: Guard, sql: impl Into<std::borrow::Cow<'static, str>>, params: Params<'a>) -> Self {
         Self { query: Query::new(sql, params), guard: Some(guard) }
     }
 }
 
+/// How to write a batch.
+pub(super) fn plan(batch: &WriteBatch) -> Result<Plan<'_>, StoreError> {
+    match consume::taken(&batch.changes)? {
+        Some(journals) if journals.is_empty() && batch.frames.is_empty() => Ok(Plan::Nothing),
+        Some(journals) if journals.is_empty() => Ok(Plan::Alone(append(&batch.frames)?)),
+        Some(journals) => Ok(Plan::Alone(consume::all(&journals, &batch.frames)?)),
+        None => Ok(Plan::Together(steps(batch)?)),
+    }
+}
+
 /// The statements of a batch, in their order.
-pub(super) fn of(batch: &WriteBatch) -> Result<Vec<Step<'_>>, StoreError> {
+fn steps(batch: &WriteBatch) -> Result<Vec<Step<'_>>, StoreError> {
     let mut steps = Vec::with_capacity(batch.changes.len() + 2);
     for change in &batch.changes {
         push(change, &mut steps)?;
     }
     if !batch.frames.is_empty() {
-        steps.push(append(&batch.frames)?);
+        steps.push(Step::plain(append(&batch.frames)?));
     }
     if batch.changes.iter().any(Change::wakes_claimers) {
         steps.push(Step::plain(Query::new("SELECT pg_notify($1, '')", params![CHANNEL])));
@@ -89,11 +107,16 @@ fn push<'a>(change: &'a Change, steps: &mut Vec<Step<'a>>) -> Result<(), StoreEr
         }
         Change::AddChat(chat) => {
             let sql = Chat::TABLE.insert_if("EXISTS (SELECT FROM sessions WHERE id = $2 AND removed_at IS NULL)");
-            Step::guarded(Guard::Gone("chat"), sql, chat.values()?)
+            Step::guarded(Guard::Rule("chat", rule::GONE), sql, chat.values()?)
         }
         Change::RemoveChat { id, at } => remove("chat", "chats", id.as_uuid(), *at),
         Change::AddTask { task, request_key } => add_task(task, request_key.as_deref())?,
         Change::UpdateTask { task, from } => update_task(task, *from)?,
+        Change::RequestCancel { task, by } => {
+            let sql = "UPDATE tasks SET cancel_requested = coalesce(cancel_requested, $2) \
+                       WHERE id = $1 AND state = 'running' RETURNING 1";
+            Step::guarded(Guard::Task(*task), sql, params![task.as_uuid(), by.as_str()])
+        }
         Change::PutMessage(message) => Step::upsert::<Message>(message)?,
         Change::PutTurn(turn) => Step::upsert::<Turn>(turn)?,
         Change::PutAgentSession(agent_session) => Step::upsert::<AgentSession>(agent_session)?,
@@ -113,6 +136,13 @@ fn push<'a>(change: &'a Change, steps: &mut Vec<Step<'a>>) -> Result<(), StoreEr
             let sql = "UPDATE pending_hunks SET status = $3 WHERE pending_id = $1 AND status = $2";
             Step::plain(Query::new(sql, params![id.as_uuid(), from.as_str(), to.as_str()]))
         }
+        Change::AddRunner(runner) => Step::insert::<Runner>(runner)?,
+        Change::Consume { runner, consumed } => consume::step(*runner, consumed)?,
+        Change::EndRunner { id, at } => {
+            let sql = "UPDATE runners SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL RETURNING 1";
+            Step::guarded(Guard::Rule("runner", rule::ENDED), sql, params![id.as_uuid(), *at])
+        }
+        Change::CompactFrames { session, through } => return compact(*session, *through, steps),
     };
     steps.push(step);
     Ok(())
@@ -120,7 +150,7 @@ fn push<'a>(change: &'a Change, steps: &mut Vec<Step<'a>>) -> Result<(), StoreEr
 
 fn remove(what: &'static str, table: &str, id: Uuid, at: jiff::Timestamp) -> Step<'static> {
     let sql = format!("UPDATE {table} SET removed_at = $2 WHERE id = $1 AND removed_at IS NULL RETURNING 1");
-    Step::guarded(Guard::Absent(what), sql, params![id, at])
+    Step::guarded(Guard::Rule(what, rule::ABSENT), sql, params![id, at])
 }
 
 /// Adds a task unless what it belongs to was removed: nobody would ever claim it.
@@ -132,12 +162,15 @@ fn add_task<'a>(task: &'a Task, request_key: Option<&'a str>) -> Result<Step<'a>
     );
     let mut params = task.values()?;
     params.extend(params![request_key.map(str::as_bytes)]);
-    Ok(Step::guarded(Guard::Gone("task"), sql, params))
+    Ok(Step::guarded(Guard::Rule("task", rule::GONE), sql, params))
 }
 
+/// Replaces a task but for the request to stop it, which the caller's copy may not know of.
 fn update_task(task: &Task, from: TaskState) -> Result<Step<'_>, StoreError> {
-    let mut params = task.values()?;
-    let sql = Task::TABLE.update(&format!("id = $1 AND state = ${}", params.len() + 1));
+    let values = Task::TABLE.columns.iter().copied().zip(task.values()?);
+    let (columns, mut params): (Vec<_>, Params<'_>) =
+        values.filter(|(column, _)| *column != "cancel_requested").unzip();
+    let sql = Table { columns: &columns, ..Task::TABLE }.update(&format!("id = $1 AND state = ${}", params.len() + 1));
     params.extend(params![from.as_str()]);
     Ok(Step::guarded(Guard::Task(task.id), sql, params))
 }
@@ -161,7 +194,23 @@ fn add_pending<'a>(pending: &'a PendingChange, steps: &mut Vec<Step<'a>>) -> Res
     Ok(())
 }
 
-fn append(batch: &[StoredFrame]) -> Result<Step<'_>, StoreError> {
+/// Moves the floor of a log, never down, and removes what is below.
+fn compact<'a>(session: SessionId, through: Seq, steps: &mut Vec<Step<'a>>) -> Result<(), StoreError> {
+    let (session, through) = (session.as_uuid(), bigint("session", through.0)?);
+    let sql = "UPDATE sessions SET log_floor = greatest(log_floor, $2) WHERE id = $1 \
+               AND $2 <= greatest(log_floor, (SELECT max(seq) FROM frames WHERE session_id = $1)) RETURNING 1";
+    steps.push(Step::guarded(Guard::Rule("session", rule::BEYOND), sql, params![session, through]));
+    let sql = "DELETE FROM frames WHERE session_id = $1 AND seq <= $2";
+    steps.push(Step::plain(Query::new(sql, params![session, through])));
+    Ok(())
+}
+
+fn append(batch: &[StoredFrame]) -> Result<Query<'_>, StoreError> {
+    Ok(Query::new(format!("INSERT INTO frames (session_id, seq, body) {NUMBERED}"), columns(batch)?))
+}
+
+/// The values that [`NUMBERED`] makes rows of.
+pub(super) fn columns(batch: &[StoredFrame]) -> Result<Params<'_>, StoreError> {
     let mut logs = frames::follows(batch)?;
     let count = batch.len();
     let (mut sessions, mut numbers) = (Vec::with_capacity(count), Vec::with_capacity(count));
@@ -172,5 +221,5 @@ fn append(batch: &[StoredFrame]) -> Result<Step<'_>, StoreError> {
         bodies.push(&*frame.body);
         follows.push(logs.remove(&frame.session_id).map(|seq| bigint("frame", seq.0)).transpose()?);
     }
-    Ok(Step::plain(Query::new(APPEND, params![sessions, numbers, bodies, follows])))
+    Ok(params![sessions, numbers, bodies, follows])
 }

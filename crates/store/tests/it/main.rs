@@ -5,4 +5,6 @@ mod database;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod migration;
+#[cfg(test)]
 mod postgres;

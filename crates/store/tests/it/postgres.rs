@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use boocoder_model::{
-    AgentName, Approval, ContentPart, Project, ProjectId, Seq, Session, SessionId, Task, TaskId, TaskState,
+    AgentName, Approval, Consumed, ContentPart, Position, Project, ProjectId, Runner, RunnerId, Seq, Session,
+    SessionId, Task, TaskId, TaskState,
 };
 use boocoder_store::conformance::PATIENCE;
 use boocoder_store::{Change, PgConfig, PgStore, ReadBudget, Store, StoreError, StoredFrame, TaskFilter, WriteBatch};
@@ -25,6 +26,7 @@ use crate::database::{Database, Server};
 const AT: Timestamp = Timestamp::UNIX_EPOCH;
 const PROJECT: ProjectId = ProjectId::from_uuid(Uuid::from_u128(1));
 const SESSION: SessionId = SessionId::from_uuid(Uuid::from_u128(2));
+const RUNNER: RunnerId = RunnerId::from_uuid(Uuid::from_u128(3));
 
 fn batch(changes: Vec<Change>, frames: Vec<StoredFrame>) -> WriteBatch {
     WriteBatch { changes, frames, durable: true }
@@ -47,6 +49,7 @@ fn task(number: u128) -> Task {
         thinking_option_id: None,
         approval: Approval::Ask,
         state: TaskState::Queued,
+        cancel_requested: None,
         execution_path: None,
         outcome: None,
         output_summary: None,
@@ -67,6 +70,25 @@ async fn settle(store: &dyn Store) {
     let session = Session { id: SESSION, project_id: PROJECT, title: "tea".into(), created_at: AT };
     let changes = vec![Change::AddProject(project), Change::AddSession(session)];
     store.commit(batch(changes, Vec::new())).await.unwrap();
+}
+
+/// A runner that was started for a task that has ended.
+async fn start_runner(store: &dyn Store) {
+    let started_for = Task { state: TaskState::Cancelled, ..task(4) };
+    let runner = Runner {
+        id: RUNNER,
+        chat_id: None,
+        task_id: started_for.id,
+        agent: "demo".into(),
+        consumed: Consumed::default(),
+        created_at: AT,
+    };
+    let ended = Change::UpdateTask { task: Box::new(started_for), from: TaskState::Queued };
+    store.commit(batch(vec![add(4), ended, Change::AddRunner(Box::new(runner))], Vec::new())).await.unwrap();
+}
+
+fn consume(position: u64) -> Change {
+    Change::Consume { runner: RUNNER, consumed: Consumed { position: Position(position), ..Consumed::default() } }
 }
 
 async fn log(store: &dyn Store) -> Vec<StoredFrame> {
@@ -105,7 +127,7 @@ async fn two_that_start_at_once_migrate_once() {
     database.end().await;
 }
 
-/// How often frames, a task and a claim go through while connections break.
+/// How often frames, a journal, a task and a claim go through while connections break.
 const ROUNDS: u64 = 150;
 
 /// A store that does not give up soon.
@@ -119,16 +141,20 @@ async fn stubborn(mut config: PgConfig) -> PgStore {
 /// Writes and claims, counting the rounds, and looks whether all of it is there once.
 async fn work(store: &PgStore, done: &AtomicU64) {
     settle(store).await;
+    start_runner(store).await;
     let mut claimed = Vec::new();
     for round in 1..=ROUNDS {
-        let loose = WriteBatch { durable: false, ..batch(Vec::new(), vec![frame(2 * round - 1)]) };
+        let loose = WriteBatch { durable: false, ..batch(vec![consume(3 * round - 2)], vec![frame(2 * round - 1)]) };
         store.commit(loose).await.unwrap();
+        // Written a second time, the first of these goes back.
+        store.commit(batch(vec![consume(3 * round - 1), consume(3 * round)], Vec::new())).await.unwrap();
         let number = 1_000 + u128::from(round);
         store.commit(batch(vec![add(number)], vec![frame(2 * round)])).await.unwrap();
         claimed.extend(store.claim_task(AT).await.unwrap().map(|task| task.id));
         done.store(round, Ordering::Relaxed);
     }
     assert_eq!(log(store).await, (1..=2 * ROUNDS).map(frame).collect::<Vec<_>>());
+    assert_eq!(store.runner(RUNNER).await.unwrap().unwrap().consumed.position, Position(3 * ROUNDS));
     let expected: Vec<_> = (1..=u128::from(ROUNDS)).map(|round| task(1_000 + round).id).collect();
     assert_eq!(claimed, expected);
     let running = TaskFilter { state: Some(TaskState::Running), ..TaskFilter::default() };

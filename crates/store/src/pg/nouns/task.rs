@@ -1,8 +1,8 @@
 //! Tasks, and what executes them: turns and agent sessions.
 
 use boocoder_model::{
-    AgentName, AgentSession, AgentSessionId, Approval, ChatId, ExecutionPath, MessageId, ProjectId, Resumed, Seq,
-    SessionId, StepUsage, Task, TaskId, Turn, TurnId,
+    AgentName, AgentSession, AgentSessionId, Approval, ChatId, DecidedBy, ExecutionPath, MessageId, ProjectId, Resumed,
+    Seq, SessionId, StepUsage, Task, TaskId, Turn, TurnId,
 };
 use tokio_postgres::types::Json;
 
@@ -28,6 +28,7 @@ impl Noun for Task {
             "thinking_option_id",
             "approval",
             "state",
+            "cancel_requested",
             "execution_path",
             "outcome",
             "output_summary",
@@ -51,6 +52,7 @@ impl Noun for Task {
             self.thinking_option_id.as_ref().map(Json),
             self.approval.as_str(),
             self.state.as_str(),
+            self.cancel_requested.map(DecidedBy::as_str),
             self.execution_path.map(ExecutionPath::as_str),
             self.outcome.as_ref().map(|outcome| Json(TurnOutcomeDoc::from(outcome))),
             self.output_summary.as_ref().map(Json),
@@ -74,6 +76,7 @@ impl Noun for Task {
             thinking_option_id: row.json_if_any("thinking_option_id")?,
             approval: row.name::<Approval>("approval")?,
             state: row.name("state")?,
+            cancel_requested: row.name_if_any("cancel_requested")?,
             execution_path: row.name_if_any("execution_path")?,
             outcome: row.doc_if_any::<TurnOutcomeDoc, _>("outcome")?,
             output_summary: row.json_if_any("output_summary")?,

@@ -1,4 +1,4 @@
-//! Lines from an agent, each with a limit on its length.
+//! Lines from a pipe or a socket, each with a limit on its length.
 
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 

@@ -1,0 +1,4 @@
+//! A dispatcher over a store in memory, with agents that outlive it.
+
+mod restart;
+mod runners;

@@ -1,0 +1,335 @@
+//! A dispatcher that dies at any moment and another one that goes on: nothing is lost, nothing is repeated.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use boocoder_backend::{AgentSpec, Limits, OneshotBackend, Protocol, Registry};
+use boocoder_dispatch::{DispatchConfig, DispatchLimits, Dispatcher, NewMessage, Parts, TaskOptions};
+use boocoder_model::{Answer, Approval, ContentPart, MessageRole, MessageStatus, Seq, SessionId, TaskId, TaskState};
+use boocoder_store::{InteractionFilter, MemStore, ReadBudget, Store, TaskFilter};
+use boocoder_testkit::repo::TestRepo;
+use boocoder_wire::{Frame, FrameBody};
+use proptest::prelude::*;
+use tokio::runtime::Runtime;
+
+use crate::runners::World;
+
+const ALL: ReadBudget = ReadBudget { frames: usize::MAX, bytes: usize::MAX };
+
+/// What outlives a dispatcher, and the one that runs.
+struct Bench {
+    store: Arc<dyn Store>,
+    world: World,
+    repo: TestRepo,
+    worktrees: tempfile::TempDir,
+    running: Option<(Runtime, Dispatcher)>,
+    limits: DispatchLimits,
+    session: Option<SessionId>,
+}
+
+fn agent() -> AgentSpec {
+    AgentSpec {
+        name: "fake".into(),
+        label: "Fake".into(),
+        enabled: true,
+        protocol: Protocol::Acp,
+        warm: true,
+        command: "fake".into(),
+        args: vec![],
+        env: [].into(),
+        commands: vec![],
+        mcp_servers: vec![],
+        limits: Limits::default(),
+    }
+}
+
+impl Bench {
+    fn new() -> Self {
+        let mut bench = Self {
+            store: Arc::new(MemStore::new()),
+            world: World::default(),
+            repo: TestRepo::new().unwrap(),
+            worktrees: tempfile::tempdir().unwrap(),
+            running: None,
+            limits: DispatchLimits { activity: Duration::from_millis(50), ..DispatchLimits::default() },
+            session: None,
+        };
+        bench.start();
+        let path = bench.repo.path().to_owned();
+        let session = bench.run(async move |dispatcher| {
+            let project = dispatcher.add_project(Path::new(&path), None).await.unwrap();
+            dispatcher.add_session(project.id, None).await.unwrap().0.id
+        });
+        bench.session = Some(session);
+        bench
+    }
+
+    fn start(&mut self) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let parts = Parts {
+            store: Arc::clone(&self.store),
+            registry: Registry::new([agent()], []),
+            warm: Arc::new(self.world.clone()),
+            oneshot: Arc::new(OneshotBackend::new(self.world.clone())),
+            git: boocoder_worktree::Git::new(boocoder_worktree::Limits::default()),
+            config: DispatchConfig { worktrees: self.worktrees.path().join("w"), limits: self.limits.clone() },
+        };
+        let dispatcher = runtime.block_on(Dispatcher::start(parts)).unwrap();
+        self.running = Some((runtime, dispatcher));
+    }
+
+    /// Everything that the dispatcher does stops where it is.
+    fn kill(&mut self) {
+        let (runtime, dispatcher) = self.running.take().unwrap();
+        drop(runtime);
+        drop(dispatcher);
+    }
+
+    fn run<T>(&self, work: impl AsyncFnOnce(Dispatcher) -> T) -> T {
+        let (runtime, dispatcher) = self.running.as_ref().unwrap();
+        runtime.block_on(work(dispatcher.clone()))
+    }
+
+    /// Gives the dispatcher a little time.
+    fn turn(&self, millis: u64) {
+        self.run(async |_| tokio::time::sleep(Duration::from_millis(millis)).await);
+    }
+
+    fn send(&self, content: &str) -> TaskId {
+        let message = NewMessage {
+            session_id: self.session.unwrap(),
+            chat_id: None,
+            content: vec![ContentPart::Text(content.to_owned())],
+            options: TaskOptions {
+                agent: "fake".into(),
+                model: None,
+                mode_id: None,
+                thinking_option_id: None,
+                approval: Approval::Ask,
+                request_id: None,
+            },
+        };
+        self.run(async |dispatcher| dispatcher.send_message(message).await.unwrap().task_id)
+    }
+
+    /// Answers whatever is asked.
+    fn answer(&self) {
+        self.run(async |dispatcher| {
+            for asked in dispatcher.store().interactions(InteractionFilter::default()).await.unwrap() {
+                // A lane that is only just taking its agent up has nobody to give the answer to yet.
+                let _ = dispatcher.answer(asked.id, Answer::Select("yes".into())).await;
+            }
+        });
+    }
+
+    fn tasks_left(&self) -> usize {
+        self.run(async |dispatcher| {
+            let tasks = dispatcher.store().tasks(TaskFilter::default()).await.unwrap();
+            tasks.iter().filter(|task| !task.state.is_final()).count()
+        })
+    }
+
+    fn frames(&self) -> Vec<Frame> {
+        let session = self.session.unwrap();
+        let stored =
+            self.run(async |dispatcher| dispatcher.store().frames_after(session, Seq::ZERO, ALL).await.unwrap());
+        let numbers: Vec<_> = stored.iter().map(|frame| frame.seq.0).collect();
+        assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>(), "no hole");
+        stored.iter().map(|frame| Frame::decode(&frame.body).unwrap()).collect()
+    }
+
+    /// Lets everything come to its end.
+    fn calm(&self) {
+        for _ in 0..2000 {
+            let stepped = self.world.step();
+            self.answer();
+            self.turn(2);
+            if !stepped && self.tasks_left() == 0 {
+                return self.turn(120);
+            }
+        }
+        panic!("{} tasks never ended", self.tasks_left());
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Send,
+    Step,
+    Answer,
+    Wait,
+    Restart,
+    HandOver,
+    KillRunners,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        2 => Just(Op::Send),
+        8 => Just(Op::Step),
+        2 => Just(Op::Answer),
+        3 => Just(Op::Wait),
+        3 => Just(Op::Restart),
+        1 => Just(Op::HandOver),
+    ]
+}
+
+fn prompt(n: usize) -> String {
+    format!("say a{n} \nuse 3\nask may I {n}\nsay b{n} \nsay c{n}\nmurmur d{n}")
+}
+
+/// What the frames tell of the message of a task.
+fn said(frames: &[Frame], task: TaskId) -> String {
+    let delta = |frame: &Frame| match &frame.body {
+        FrameBody::Delta { content } if frame.task_id == Some(task) => Some(content.clone()),
+        _ => None,
+    };
+    frames.iter().filter_map(delta).collect()
+}
+
+fn play(ops: &[Op]) -> Result<(), TestCaseError> {
+    let mut bench = Bench::new();
+    let mut sent = Vec::new();
+    let mut killed = false;
+    for op in ops {
+        match op {
+            Op::Send => sent.push(bench.send(&prompt(sent.len()))),
+            Op::Step => drop(bench.world.step()),
+            Op::Answer => bench.answer(),
+            Op::Wait => bench.turn(3),
+            Op::Restart => {
+                bench.kill();
+                bench.start();
+            }
+            Op::HandOver => {
+                bench.run(async |dispatcher| dispatcher.hand_over().await);
+                bench.kill();
+                bench.start();
+            }
+            Op::KillRunners => {
+                killed = true;
+                bench.world.kill_runners();
+            }
+        }
+    }
+    bench.calm();
+    let frames = bench.frames();
+    for (n, task) in sent.iter().enumerate() {
+        let kept = bench.run(async |dispatcher| dispatcher.store().task(*task).await.unwrap().unwrap());
+        let whole = format!("a{n} answered Select(\"yes\")b{n} c{n}d{n}");
+        let heard = said(&frames, *task);
+        if killed {
+            prop_assert!(kept.state.is_final());
+            continue;
+        }
+        prop_assert_eq!((kept.state, kept.cost_tokens), (TaskState::Completed, Some(3)), "{:?}", kept.outcome);
+        prop_assert_eq!(&heard, &whole, "task {}", n);
+        let messages = bench.run(async |dispatcher| dispatcher.store().messages_of_task(*task).await.unwrap());
+        let answers = messages.iter().filter(|message| message.role == MessageRole::Assistant);
+        let content: String = answers.clone().map(|message| message.content.as_str()).collect();
+        prop_assert_eq!(&content, &whole);
+        prop_assert!(messages.iter().all(|message| message.status == MessageStatus::Complete), "{messages:?}");
+    }
+    if !killed {
+        prop_assert_eq!(bench.world.prompts(), sent.len(), "each message is asked once");
+    }
+    let asked = frames.iter().filter(|frame| matches!(frame.body, FrameBody::InteractionRequested { .. })).count();
+    let resolved = frames.iter().filter(|frame| matches!(frame.body, FrameBody::InteractionResolved { .. })).count();
+    prop_assert_eq!(asked, resolved, "what was asked was settled once");
+    let ended = |frame: &&Frame| matches!(&frame.body, FrameBody::TaskUpdated { outcome: Some(_), .. });
+    prop_assert_eq!(frames.iter().filter(ended).count(), sent.len(), "each turn ends once");
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_dispatcher_that_dies_at_any_moment_loses_and_repeats_nothing(ops in prop::collection::vec(op(), 5..60)) {
+        play(&ops)?;
+    }
+
+    #[test]
+    fn runners_that_die_fail_their_turns_and_no_others(
+        mut ops in prop::collection::vec(op(), 5..40),
+        places in prop::collection::vec(any::<prop::sample::Index>(), 1..3),
+    ) {
+        for place in places {
+            ops.insert(place.index(ops.len()), Op::KillRunners);
+        }
+        play(&ops)?;
+    }
+}
+
+#[test]
+fn a_question_stays_open_over_a_restart_and_its_answer_reaches_the_agent() {
+    let mut bench = Bench::new();
+    let task = bench.send("ask may I?");
+    let open = |bench: &Bench| {
+        bench.run(async |dispatcher| dispatcher.store().interactions(InteractionFilter::default()).await.unwrap())
+    };
+    while open(&bench).is_empty() {
+        bench.world.step();
+        bench.turn(2);
+    }
+    let asked = open(&bench);
+    bench.kill();
+    bench.start();
+    assert_eq!(open(&bench), asked, "it is the same question");
+    bench.run(async |dispatcher| dispatcher.answer(asked[0].id, Answer::Select("yes".into())).await.unwrap());
+    bench.calm();
+    assert!(said(&bench.frames(), task).contains("answered Select"));
+}
+
+#[test]
+fn a_cancellation_is_carried_out_by_the_next_dispatcher() {
+    let mut bench = Bench::new();
+    let task = bench.send("say one\nask may I?");
+    while bench.frames().iter().all(|frame| !matches!(frame.body, FrameBody::InteractionRequested { .. })) {
+        bench.world.step();
+        bench.turn(2);
+    }
+    // It is kept, and then everything stops before the agent hears of it.
+    bench.run(async |dispatcher| {
+        let wanted = boocoder_store::Change::RequestCancel { task, by: boocoder_model::DecidedBy::User };
+        let changes = vec![wanted];
+        dispatcher.store().commit(boocoder_store::WriteBatch { changes, frames: vec![], durable: true }).await.unwrap();
+    });
+    bench.kill();
+    bench.start();
+    while bench.tasks_left() > 0 {
+        bench.turn(5);
+    }
+    let kept = bench.run(async |dispatcher| dispatcher.store().task(task).await.unwrap().unwrap());
+    assert_eq!(kept.state, TaskState::Cancelled, "{kept:?}");
+}
+
+#[test]
+fn a_log_keeps_what_it_has_to_and_a_client_further_behind_is_told() {
+    let mut bench = Bench::new();
+    bench.limits.log_frames = 20;
+    bench.kill();
+    bench.start();
+    let session = bench.session.unwrap();
+    for _ in 0..10 {
+        bench.send("say one\nsay two\nsay three");
+        bench.calm();
+    }
+    let (floor, last) = bench.run(async |dispatcher| {
+        let store = dispatcher.store();
+        (store.log_floor(session).await.unwrap(), store.last_seq(session).await.unwrap())
+    });
+    assert!(floor > Seq::ZERO && last.0 - floor.0 >= 20, "{floor} of {last}");
+    let next = |after| {
+        bench.run(async move |dispatcher| {
+            let mut frames = dispatcher.subscribe(session, after).await.unwrap();
+            frames.next().await.unwrap().unwrap()
+        })
+    };
+    let told = next(Seq::ZERO);
+    assert!(told[0].body.contains("\"resync\"") && told[0].seq == last, "{told:?}");
+    assert_eq!(next(floor)[0].seq, floor.next());
+    let messages = bench.run(async |dispatcher| dispatcher.messages(session, None).await.unwrap());
+    assert_eq!(messages.iter().filter(|message| message.content == "onetwothree").count(), 10, "the state is whole");
+}
