@@ -7,6 +7,8 @@
 //! | item | is |
 //! | --- | --- |
 //! | [`AcpBackend`] | warm agents that speak the Agent Client Protocol: one process for all turns of a session |
+//! | [`runner::RunnerBackend`] | the same agents, each kept by a process of its own that outlives this one |
+//! | [`runner::host`] | what such a process runs |
 //! | [`OneshotBackend`] | a wrapper that closes a session after its single turn |
 //! | [`end_leftovers`] | ends what a program that was killed has left of its agents |
 //! | [`registry`] | which agents there are, where their programs lie, which version they have |
@@ -18,13 +20,14 @@
 //!   everything of the turn comes before that.
 //! * A slow consumer slows the agent; it never fills the memory.
 //! * When [`AgentSession::close`] returns, no process of the agent is left, whatever it started and wherever that went.
-//! * If this program is killed, the next one ends what is left by [`end_leftovers`]: all that still has the environment
-//!   that it was given, and what that has started. Only Linux shows the environment of a process.
+//! * If this program is killed, the sessions of runners go on, and the next program takes them up by [`Runners`] where
+//!   this one stood. Of other sessions the next one ends what is left by [`end_leftovers`]: all that still has the
+//!   environment that it was given, and what that has started. Only Linux shows the environment of a process.
 //! * An agent's requests for files and terminals end at the worktree. Its own commands do not: who runs an agent runs
 //!   its shell.
 //!
 //! Deliberately not here: which task goes to which agent, what is stored, and who may answer a question.
-//! The next protocol gets a folder beside `acp` and implements the two traits.
+//! The next protocol gets a folder beside `acp` and implements the two traits; a runner hosts whatever does.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

@@ -60,6 +60,10 @@ pub(crate) const JOURNAL_BATCH: usize = 256;
 /// The pause before what could not be written to a journal is tried again.
 pub(crate) const DISK_PAUSE: Duration = Duration::from_millis(500);
 
+/// How long a prompt that a session refuses without asking its agent may take. Behind one that takes longer, a session
+/// is busy.
+pub(crate) const REFUSAL: Duration = Duration::from_millis(200);
+
 /// The longest path that the address of a socket holds on every system.
 pub(crate) const SOCKET_PATH: usize = 100;
 

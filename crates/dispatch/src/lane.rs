@@ -90,6 +90,8 @@ pub(crate) struct Lane {
     /// Whoever answered the question that is being settled.
     answering: Option<oneshot::Sender<Result<(), DispatchError>>>,
     chat: Option<ChatId>,
+    /// Tasks that came while the one before was being settled: its end is in the store before we are told so.
+    waiting: VecDeque<Box<Task>>,
     closing: bool,
     /// How far the journal reached when it was taken up, and whoever waits until that is taken in.
     behind: Option<(Option<Position>, oneshot::Sender<()>)>,
@@ -132,6 +134,7 @@ impl Lane {
             warm: false,
             answering: None,
             chat,
+            waiting: VecDeque::new(),
             closing: false,
             behind: None,
             leaving: false,
@@ -145,6 +148,7 @@ impl Lane {
         let log = self.parts.log.clone();
         let mut batch = Vec::new();
         while !self.is_done() {
+            self.run_next();
             self.note_caught_up();
             let timeout = self.next_timeout();
             tokio::select! {
@@ -173,7 +177,7 @@ impl Lane {
     }
 
     fn is_done(&self) -> bool {
-        let is_done = self.core.is_idle() && self.steps.is_empty();
+        let is_done = self.core.is_idle() && self.steps.is_empty() && self.waiting.is_empty();
         self.outbox.is_empty() && (self.leaving || (self.closing && is_done))
     }
 
@@ -199,19 +203,7 @@ impl Lane {
 
     fn command(&mut self, command: Option<LaneCommand>) {
         match command {
-            Some(LaneCommand::Run(task)) => {
-                let path = self.path(&task);
-                let after = task.session_id.map_or(Seq::ZERO, |session| self.parts.log.head(session));
-                let start = TurnStart {
-                    turn: TurnId::from_uuid(env::new_id()),
-                    message: MessageId::from_uuid(env::new_id()),
-                    after,
-                    path,
-                    runners: new_runners(),
-                };
-                self.warm = path == ExecutionPath::AcpWarm;
-                self.tell(Input::Run(task, start));
-            }
+            Some(LaneCommand::Run(task)) => self.waiting.push_back(task),
             Some(LaneCommand::TakeUp(taken, caught_up)) => {
                 self.behind = taken.runner.map(|_| (None, caught_up));
                 self.warm = self.path(&taken.task) == ExecutionPath::AcpWarm;
@@ -221,6 +213,10 @@ impl Lane {
                 self.behind = Some((None, caught_up));
                 self.warm = true;
                 self.tell(Input::Adopt(adopted));
+            }
+            Some(LaneCommand::Cancel(task, by)) if self.waiting.iter().any(|waiting| waiting.id == task) => {
+                let waiting = self.waiting.iter_mut().filter(|waiting| waiting.id == task);
+                waiting.for_each(|waiting| waiting.cancel_requested = Some(by));
             }
             Some(LaneCommand::Cancel(task, by)) => self.tell(Input::Cancel(task, by)),
             Some(LaneCommand::Answer(id, answer, reply)) => match check(self.core.question(id), &answer) {
@@ -237,6 +233,25 @@ impl Lane {
             }
             Some(LaneCommand::Leave) => (self.closing, self.leaving) = (true, true),
         }
+    }
+
+    /// Begins with the next task, once the one before is settled.
+    fn run_next(&mut self) {
+        if !self.core.is_idle() {
+            return;
+        }
+        let Some(task) = self.waiting.pop_front() else { return };
+        let path = self.path(&task);
+        let after = task.session_id.map_or(Seq::ZERO, |session| self.parts.log.head(session));
+        let start = TurnStart {
+            turn: TurnId::from_uuid(env::new_id()),
+            message: MessageId::from_uuid(env::new_id()),
+            after,
+            path,
+            runners: new_runners(),
+        };
+        self.warm = path == ExecutionPath::AcpWarm;
+        self.tell(Input::Run(task, start));
     }
 
     fn path(&self, task: &Task) -> ExecutionPath {

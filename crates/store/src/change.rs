@@ -132,6 +132,14 @@ pub enum Change {
         /// When.
         at: Timestamp,
     },
+    /// Changes nothing. Conflict unless the session's log reaches at least so far: for whoever committed without waiting
+    /// for the disk, and goes on only if the database still has it.
+    ExpectFrames {
+        /// The session.
+        session: SessionId,
+        /// The number of the last frame that should be there.
+        through: Seq,
+    },
     /// Removes the frames of a session up to a number and remembers that number as the floor of its log, also if the
     /// session was removed. Up to or below the floor it changes nothing. Conflict if the log ends before that number; the
     /// frames of the same batch do not count, as they are written after its changes.
@@ -167,7 +175,8 @@ impl Change {
             | Self::AddRunner(_)
             | Self::Consume { .. }
             | Self::EndRunner { .. }
-            | Self::CompactFrames { .. } => false,
+            | Self::CompactFrames { .. }
+            | Self::ExpectFrames { .. } => false,
         }
     }
 }

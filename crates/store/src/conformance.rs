@@ -100,6 +100,7 @@ macro_rules! store_conformance {
             frames_leave_no_hole_and_no_number_twice
             frames_of_several_sessions_are_written_together
             one_of_two_writers_gets_the_number
+            frames_that_are_expected_are_there_or_nothing_is_written
             a_compacted_log_goes_on_from_its_floor
             a_log_is_compacted_before_the_batch_is_appended
             a_refused_compaction_leaves_the_log

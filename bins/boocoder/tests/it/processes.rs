@@ -38,7 +38,7 @@ impl Process {
     fn mentions(&self, data_dir: &str, mark: Option<&str>) -> bool {
         self.argv.iter().chain(&self.environ).any(|word| word.contains(data_dir))
             || self.cwd.starts_with(data_dir)
-            || mark.is_some_and(|mark| self.environ.iter().any(|word| word == mark))
+            || mark.is_some_and(|mark| self.environ.iter().any(|word| word.starts_with(mark)))
     }
 
     pub(crate) fn is_agent(&self) -> bool {

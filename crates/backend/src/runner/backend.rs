@@ -70,19 +70,6 @@ impl RunnerBackend {
         let state = state_of(runner).await?.unwrap_or_default();
         follow(runner.clone(), state, Position::ZERO, Some(connection)).await
     }
-
-    /// Where a living runner's session stands, once its opening is decided.
-    async fn decided(&self, runner: &Runner) -> Result<State, BackendError> {
-        loop {
-            let state = state_of(runner).await?.unwrap_or_default();
-            match state.opening {
-                // Whoever would have asked for it has been replaced by us: nobody will.
-                Opening::Idle => return Err(BackendError::Closed),
-                Opening::UnderWay if runner.place.is_alive() => sleep(RUNNER_PAUSE).await,
-                Opening::UnderWay | Opening::Open | Opening::Refused(_) => return Ok(state),
-            }
-        }
-    }
 }
 
 #[async_trait]
@@ -122,26 +109,20 @@ impl Runners for RunnerBackend {
     async fn attach(&self, id: RunnerId, after: Position) -> Result<Attached, BackendError> {
         let mut runner = self.runner(id, &Limits::default());
         let mut connection = None;
-        let mut state = State::default();
         if runner.place.is_alive() {
             match runner.connect().await {
-                Ok(connected) => {
-                    let limit = state_of(&runner).await?.and_then(|state| state.limits).unwrap_or_default().start;
-                    let deciding = timeout(limit + RUNNER_REPLY, self.decided(&runner)).await;
-                    state =
-                        deciding.map_err(|_| BackendError::Runner("does not come to an open session".to_owned()))??;
-                    connection = Some(connected);
-                }
+                Ok(connected) => connection = Some(connected),
                 // It may have died meanwhile.
                 Err(error) if runner.place.is_alive() => return Err(error),
                 Err(_) => {}
             }
         }
+        let state = match &mut connection {
+            Some(connection) => decided(&runner, connection).await?,
+            None => runner.bury().await?.0,
+        };
         if let Some(limits) = &state.limits {
             runner.kill = limits.kill;
-        }
-        if connection.is_none() {
-            (state, _) = runner.bury().await?;
         }
         let told = state.told();
         let opened = follow(runner, state, after, connection).await?;
@@ -165,6 +146,29 @@ async fn open_through(connection: &mut Connection, spec: OpenSpec) -> Result<(),
             Some(Told::Replaced) | None => return Err(broken()),
         }
     }
+}
+
+/// Where a living runner's session stands, once its opening is decided.
+async fn decided(runner: &Runner, connection: &mut Connection) -> Result<State, BackendError> {
+    let deciding = async {
+        loop {
+            let state = state_of(runner).await?.unwrap_or_default();
+            if state.opening != Opening::UnderWay || !runner.place.is_alive() {
+                return Ok(state);
+            }
+            sleep(RUNNER_PAUSE).await;
+        }
+    };
+    let limit = state_of(runner).await?.and_then(|state| state.limits).unwrap_or_default().start + RUNNER_REPLY;
+    let deciding = timeout(limit, deciding).await;
+    let state: State =
+        deciding.unwrap_or_else(|_| Err(BackendError::Runner(format!("did not open a session within {limit:?}"))))?;
+    if state.opening == Opening::Idle {
+        // Whoever would have asked for a session has been replaced by us: nobody will, and it is not needed.
+        let _ = connection.send(0, &Command::Close).await;
+        return Err(BackendError::Closed);
+    }
+    Ok(state)
 }
 
 /// A session where it stands, its events from `after` on. Without a connection its runner has died and is buried.

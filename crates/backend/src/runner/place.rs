@@ -1,9 +1,9 @@
 //! A runner's directory: what is in it, and whether its runner lives.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use boocoder_model::RunnerId;
@@ -88,41 +88,32 @@ impl Place {
 
     /// Listens on the runner's socket.
     pub(crate) fn listen(&self) -> io::Result<UnixListener> {
-        self.at_socket(|path| UnixListener::bind(path))
+        let (_dir, path) = self.socket()?;
+        let listener = UnixListener::bind(&path)?;
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        Ok(listener)
     }
 
     /// Connects to the runner's socket.
     pub(crate) async fn connect(&self) -> io::Result<UnixStream> {
-        let path = self.0.join("socket");
-        if path.as_os_str().len() <= SOCKET_PATH {
-            return UnixStream::connect(path).await;
-        }
-        let (dir, path) = by_descriptor(&self.0)?;
-        let stream = UnixStream::connect(path).await;
-        drop(dir);
-        stream
+        let (_dir, path) = self.socket()?;
+        UnixStream::connect(path).await
     }
 
-    fn at_socket<T>(&self, act: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+    /// A path to the socket that is short enough for an address: if need be, by way of a descriptor of the directory,
+    /// which has to stay open meanwhile.
+    fn socket(&self) -> io::Result<(Option<OwnedFd>, PathBuf)> {
         let path = self.0.join("socket");
         if path.as_os_str().len() <= SOCKET_PATH {
-            return act(&path);
+            return Ok((None, path));
         }
-        let (dir, path) = by_descriptor(&self.0)?;
-        let result = act(&path);
-        drop(dir);
-        result
+        if !cfg!(target_os = "linux") {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path of its socket is too long"));
+        }
+        let dir = rustix::fs::open(&self.0, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let path = format!("/proc/self/fd/{}/socket", dir.as_raw_fd()).into();
+        Ok((Some(dir), path))
     }
-}
-
-/// A short path to a directory's socket, by way of a descriptor that has to stay open meanwhile.
-fn by_descriptor(dir: &Path) -> io::Result<(std::os::fd::OwnedFd, PathBuf)> {
-    if !cfg!(target_os = "linux") {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path of its socket is too long"));
-    }
-    let dir = rustix::fs::open(dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let path = format!("/proc/self/fd/{}/socket", dir.as_raw_fd()).into();
-    Ok((dir, path))
 }
 
 /// Something that nobody guesses.
@@ -137,7 +128,6 @@ mod tests {
 
     #[test]
     fn a_place_is_private_and_made_once() {
-        use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().expect("a directory");
         let place = Place::of(&dir.path().join("runners"), RunnerId::from_uuid(Uuid::from_u128(1)));
         let secret = place.create().expect("made");
@@ -167,6 +157,8 @@ mod tests {
         let place = Place::new(deep);
         let listener = place.listen().expect("listens");
         let (connected, accepted) = tokio::join!(place.connect(), listener.accept());
+        let mode = place.dir().join("socket").metadata().expect("there").permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600);
         connected.expect("connects");
         accepted.expect("accepts");
     }

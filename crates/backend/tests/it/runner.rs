@@ -5,9 +5,9 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use boocoder_backend::{AgentBackend, BackendError, Runners, SessionEvent};
+use boocoder_backend::{AgentBackend, BackendError, OneshotBackend, Runners, SessionEvent};
 use boocoder_model::{Answer, PermissionKind, Position, Question, TurnId, TurnStatus};
-use boocoder_testkit::process::{alive, private_kib};
+use boocoder_testkit::process::{alive, descendants, private_kib};
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::time::timeout;
@@ -30,9 +30,13 @@ pub(crate) fn its_turn() -> TurnId {
 
 impl Server {
     pub(crate) fn start(prompt: &str) -> Self {
+        Self::start_with(prompt, &[&test_agent().to_string_lossy(), "demo"])
+    }
+
+    fn start_with(prompt: &str, agent: &[&str]) -> Self {
         let dir = directory();
         let mut command = Command::new(beside_tests("test_server"));
-        command.arg(dir.path()).arg(prompt).arg(test_agent()).arg("demo").stdin(Stdio::null()).stdout(Stdio::piped());
+        command.arg(dir.path()).arg(prompt).args(agent).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut program = command.spawn().expect("the server starts");
         let says = BufReader::new(program.stdout.take().expect("piped"));
         Self { dir, program, says }
@@ -101,6 +105,33 @@ async fn a_killed_server_s_turn_goes_on_and_the_next_server_gets_all_of_it_once(
     assert_eq!(rig.run("say three").await.text(), "three", "the same session goes on");
     rig.close().await;
     assert!(runner_pids(server.dir.path()).is_empty());
+}
+
+#[tokio::test]
+async fn a_server_that_is_killed_while_the_agent_starts_is_followed_by_one_that_waits_for_it() {
+    let line = format!("sleep 2; exec {} demo", test_agent().display());
+    let mut server = Server::start_with("say never", &["/bin/sh", "-c", &line]);
+    let path = server.dir.path().to_owned();
+    let is_starting = move || runner_pids(&path).first().is_some_and(|pid| !descendants(*pid).is_empty());
+    until("the agent's start", is_starting).await;
+    server.kill();
+    let backend = runners(server.dir.path(), &[]);
+    let (mut rig, state) = Rig::attach(&backend, &server.dir, Position::ZERO).await.expect("it opens");
+    assert_eq!(state.turn, None, "the prompt was never given");
+    assert_eq!(rig.run("say begun").await.text(), "begun");
+}
+
+#[tokio::test]
+async fn a_one_shot_session_in_a_runner_ends_with_its_turn() {
+    let dir = directory();
+    let backend = OneshotBackend::new(runners(dir.path(), &[]));
+    let mut rig = Rig::open_with(&backend, Arc::clone(&dir), agent(&["demo"]), None).await.expect("opens");
+    assert_eq!(rig.run("say once").await.text(), "once");
+    let (_, status, _) = rig.exited().await;
+    assert_eq!(status, "exit status 0");
+    let path = dir.path().to_owned();
+    until("the end of the runner", move || runner_pids(&path).is_empty()).await;
+    assert_eq!(backend.runners().expect("it has them").list().await.len(), 1, "its journal waits");
 }
 
 #[tokio::test]

@@ -20,12 +20,13 @@ use crate::recorder::{Recorder, touched};
 
 impl LaneCore {
     pub(super) fn run(&mut self, mut task: Box<Task>, start: TurnStart, now: Timestamp) -> Vec<Action> {
-        debug_assert!(self.is_idle(), "the store gives out one task of a chat at a time");
+        debug_assert!(self.is_idle(), "the shell holds a task back until the one before is settled");
         self.session = task.session_id;
         self.last_task = Some(task.id);
         self.keeping.stir();
         let mut ended = Batch::default();
         self.end_activity(now, &mut ended);
+        let cancelled_by = task.cancel_requested;
         task.execution_path = Some(start.path);
         let message = Message {
             id: start.message,
@@ -82,7 +83,7 @@ impl LaneCore {
             recorder,
             questions: BTreeMap::new(),
             settled: BTreeMap::new(),
-            cancelled_by: None,
+            cancelled_by,
             deadline: after(now, self.limits.turn),
             opened: false,
             prompted: false,

@@ -145,7 +145,11 @@ impl Writer {
     async fn commit(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
         let durable = !self.volatile.takes(entries);
         let frames = self.number(entries).await?;
-        let changes: Vec<_> = entries.iter().flat_map(|entry| entry.changes.iter().cloned()).collect();
+        let mut changes: Vec<_> = entries.iter().flat_map(|entry| entry.changes.iter().cloned()).collect();
+        if durable {
+            // It puts on disk what was volatile, if that is still there.
+            changes.extend(self.volatile.expected());
+        }
         let batch = WriteBatch { changes, frames, durable };
         self.put(&batch).await?;
         self.show(&batch.frames);
@@ -162,7 +166,8 @@ impl Writer {
         if self.volatile.is_empty() {
             return;
         }
-        let batch = WriteBatch { changes: self.volatile.consumed(), frames: Vec::new(), durable: true };
+        let changes = self.volatile.consumed().into_iter().chain(self.volatile.expected()).collect();
+        let batch = WriteBatch { changes, frames: Vec::new(), durable: true };
         match self.put(&batch).await {
             Ok(()) => self.volatile.clear(),
             Err(error) => tracing::error!(%error, "what was shown could not be put on disk; it is tried again"),

@@ -402,3 +402,21 @@ fn what_comes_from_elsewhere_puts_on_disk_what_came_before() {
         }
     });
 }
+
+#[test]
+fn what_a_database_lost_unnoticed_is_written_again_before_anything_is_put_behind_it() {
+    run(async {
+        for elsewhere in [false, true] {
+            let (store, log, _) = start(Vec::new()).await;
+            log.write(journaled("one", RUNNERS[0], 1)).await.unwrap();
+            store.volatile().clear();
+            if elsewhere {
+                log.write(Entry { session: None, changes: vec![project("another")], frames: Vec::new() }).await.unwrap();
+            } else {
+                tokio::time::sleep(limits::VOLATILE.1 * 2).await;
+            }
+            assert_eq!(store.inner.last_seq(SESSION).await.unwrap(), Seq(1));
+            assert_eq!(store.runner(RUNNERS[0]).await.unwrap().unwrap().consumed.position, Position(1));
+        }
+    });
+}

@@ -60,6 +60,13 @@ impl Volatile {
         self.consumed.values().cloned().collect()
     }
 
+    /// What has to be so for a batch behind these to be the truth: that the database still has all of them.
+    pub(super) fn expected(&self) -> impl Iterator<Item = Change> {
+        let mut last = BTreeMap::new();
+        last.extend(self.frames.iter().map(|frame| (frame.session_id, frame.seq)));
+        last.into_iter().map(|(session, through)| Change::ExpectFrames { session, through })
+    }
+
     pub(super) fn sessions(&self) -> Vec<SessionId> {
         self.sources.keys().copied().collect()
     }

@@ -98,6 +98,20 @@ pub async fn one_of_two_writers_gets_the_number(store: &dyn Store) {
     write(store, [put(&message(&task))]).await;
 }
 
+/// Whoever counts on frames is told if they are not there, and then nothing of the batch is written.
+pub async fn frames_that_are_expected_are_there_or_nothing_is_written(store: &dyn Store) {
+    let world = World::stored(store).await;
+    let session = &world.session;
+    let expect = |through| Change::ExpectFrames { session: session.id, through: Seq(through) };
+    append(store, vec![frame(session, 1), frame(session, 2)], false).await.expect("frames");
+    write(store, [expect(2)]).await;
+    let batch = WriteBatch { changes: vec![expect(3)], frames: vec![frame(session, 3)], durable: true };
+    let refused = store.commit(batch).await;
+    assert!(matches!(refused, Err(StoreError::Conflict { what: "session", .. })), "its own frames do not count");
+    assert_eq!(store.last_seq(session.id).await.expect("a read"), Seq(2));
+    write(store, [compact(session, 2), expect(2)]).await;
+}
+
 fn compact(session: &Session, through: u64) -> Change {
     Change::CompactFrames { session: session.id, through: Seq(through) }
 }

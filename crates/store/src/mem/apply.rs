@@ -59,6 +59,7 @@ impl Tables {
             Change::AddRunner(runner) => self.add_runner(*runner, undo),
             Change::Consume { runner, consumed } => self.consume(runner, consumed, undo),
             Change::EndRunner { id, at } => self.end_runner(id, at, undo),
+            Change::ExpectFrames { session, through } => self.expect_frames(session, through),
             Change::CompactFrames { session, through } => self.compact(session, through, undo),
         }
     }
@@ -265,9 +266,13 @@ impl Tables {
         Ok(())
     }
 
-    fn compact(&mut self, session: SessionId, through: Seq, undo: &mut Undo) -> Result<(), StoreError> {
+    fn expect_frames(&self, session: SessionId, through: Seq) -> Result<(), StoreError> {
         let reaches = self.sessions.contains_key(&session) && through <= self.last_seq(session);
-        require(reaches, "session", rule::BEYOND)?;
+        require(reaches, "session", rule::BEYOND)
+    }
+
+    fn compact(&mut self, session: SessionId, through: Seq, undo: &mut Undo) -> Result<(), StoreError> {
+        self.expect_frames(session, through)?;
         if through > self.log_floor(session) {
             let bodies = self.logs.get(&session).map_or_else(Vec::new, |log| log.bodies[log.until(through)..].to_vec());
             undo.put(self, |tables| &mut tables.logs, session, Log { floor: through, bodies });

@@ -142,6 +142,12 @@ fn push<'a>(change: &'a Change, steps: &mut Vec<Step<'a>>) -> Result<(), StoreEr
             let sql = "UPDATE runners SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL RETURNING 1";
             Step::guarded(Guard::Rule("runner", rule::ENDED), sql, params![id.as_uuid(), *at])
         }
+        Change::ExpectFrames { session, through } => {
+            let sql = "SELECT 1 FROM sessions WHERE id = $1 \
+                       AND $2 <= greatest(log_floor, (SELECT max(seq) FROM frames WHERE session_id = $1))";
+            let params = params![session.as_uuid(), bigint("session", through.0)?];
+            Step::guarded(Guard::Rule("session", rule::BEYOND), sql, params)
+        }
         Change::CompactFrames { session, through } => return compact(*session, *through, steps),
     };
     steps.push(step);

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use boocoder_model::{Answer, DecidedBy, InteractionId, Position, TurnId};
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::limits::{DISK_PAUSE, JOURNAL_BATCH, RunnerLimits};
+use crate::limits::{DISK_PAUSE, JOURNAL_BATCH, REFUSAL, RunnerLimits};
 use crate::runner::coalesce::coalesce;
 use crate::runner::journal::Writer;
 use crate::runner::protocol::{Command, ErrorForm};
@@ -117,12 +117,14 @@ impl Keeper {
     /// again.
     async fn prompt(&self, prompt: Prompt) -> Result<(), BackendError> {
         let turn = prompt.turn;
-        let is_busy = || self.journal().state().running.is_some_and(|running| running != turn);
-        if is_busy() {
-            return Err(BackendError::Busy);
-        }
-        // One that comes again while the first is on its way waits for what becomes of that.
-        let _one = self.prompting.lock().await;
+        // One that comes again while the first is on its way waits for what becomes of that. Another one only waits
+        // for a refusal, which comes at once.
+        let is_other = self.journal().state().running.is_some_and(|running| running != turn);
+        let _one = if is_other {
+            timeout(REFUSAL, self.prompting.lock()).await.map_err(|_| BackendError::Busy)?
+        } else {
+            self.prompting.lock().await
+        };
         let session = {
             let journal = self.journal();
             let state = journal.state();
