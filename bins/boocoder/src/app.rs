@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::Access;
 use crate::limits::ServerLimits;
+use crate::metrics::Metrics;
 
 /// The state behind the routes. Clones share it.
 #[derive(Clone)]
@@ -24,6 +25,7 @@ struct Inner {
     sockets: Arc<Semaphore>,
     stop: CancellationToken,
     tracker: TaskTracker,
+    metrics: Option<Metrics>,
 }
 
 impl App {
@@ -31,7 +33,22 @@ impl App {
     pub fn new(dispatcher: Dispatcher, access: Access, limits: ServerLimits, environment: Environment) -> Self {
         let sockets = Arc::new(Semaphore::new(limits.sockets));
         let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
-        Self(Arc::new(Inner { dispatcher, access, limits, environment, sockets, stop, tracker }))
+        let metrics = None;
+        Self(Arc::new(Inner { dispatcher, access, limits, environment, sockets, stop, tracker, metrics }))
+    }
+
+    /// The same, with what this process counts.
+    #[must_use]
+    pub fn counted_by(mut self, metrics: Option<Metrics>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.metrics = metrics;
+        }
+        self
+    }
+
+    /// What this process counts, in the form that Prometheus reads, if it counts.
+    pub fn metrics(&self) -> Option<String> {
+        self.0.metrics.as_ref().map(Metrics::render)
     }
 
     /// What carries requests out.

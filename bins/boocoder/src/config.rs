@@ -13,6 +13,7 @@ use boocoder_backend::{AgentOverride, AgentSpec, McpServer, Registry, builtins};
 use boocoder_dispatch::DispatchLimits;
 
 use crate::limits::ServerLimits;
+use crate::metrics::Metrics;
 
 pub use environment::Surroundings;
 
@@ -55,6 +56,8 @@ pub struct Config {
     pub turn_limits: DispatchLimits,
     /// What is said of agents.
     pub agents: Vec<AgentOverride>,
+    /// What this process counts, if it does.
+    pub metrics: Option<Metrics>,
     /// MCP servers for every agent that has none of its own.
     pub mcp_servers: Vec<McpServer>,
     /// The file that was read, if there was one.
@@ -84,6 +87,7 @@ impl Config {
             server_limits: file.limits.server.apply(ServerLimits::default()),
             turn_limits: file.limits.turns.apply(DispatchLimits::default()),
             agents,
+            metrics: None,
             mcp_servers,
             file: path,
             surroundings,

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use boocoder_model::ServerId;
 use boocoder_wire::http::ServerInfo;
 use rustix::fs::{FlockOperation, flock};
 
@@ -15,6 +16,7 @@ use crate::auth::Token;
 const LOCK: &str = "server.lock";
 const TOKEN: &str = "token";
 const SERVER: &str = "server.json";
+const SERVER_ID: &str = "server-id";
 
 /// Another server has the data directory.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +91,26 @@ impl DataDir {
                 let token = Token::from_random(bytes);
                 write_private(&path, format!("{}\n", token.reveal()).as_bytes())?;
                 Ok(token)
+            }
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
+    /// What this data directory's servers are called, one after another, among those that share a database: their agents
+    /// are here.
+    pub fn server_id(&self) -> anyhow::Result<ServerId> {
+        let path = self.path.join(SERVER_ID);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => text
+                .trim()
+                .parse()
+                .with_context(|| format!("{} does not hold an id: delete it, and a new one is made", path.display())),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let mut bytes = [0; 16];
+                getrandom::fill(&mut bytes).context("the system gives no random numbers")?;
+                let id = ServerId::from_uuid(uuid::Builder::from_random_bytes(bytes).into_uuid());
+                write_private(&path, format!("{id}\n").as_bytes())?;
+                Ok(id)
             }
             Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
         }
@@ -207,6 +229,8 @@ mod tests {
         let token = dir.token().unwrap();
         assert_eq!(mode(&path.join(TOKEN)), 0o600);
         assert_eq!(dir.token().unwrap().reveal(), token.reveal(), "it is kept");
+        let id = dir.server_id().unwrap();
+        assert_eq!(dir.server_id().unwrap(), id, "it is kept");
 
         let info = ServerInfo { url: "http://127.0.0.1:1".into(), token: "t".into(), pid: 7, version: "1".into() };
         assert_eq!(announced(&path).unwrap(), None);

@@ -9,6 +9,7 @@
 //! | [`server`] | [`Server`]: started and stopped in order |
 //! | [`routes`](fn@routes) | every HTTP route as one warp filter over an [`App`], without a socket |
 //! | [`auth`], [`reject`] | who may ask; errors as answers |
+//! | [`metrics`] | what is counted |
 //! | [`cli`] | the commands: `serve`, `run`, `agents`, `doctor`, `demo-agent` |
 //!
 //! What is deliberately not here: what a turn is and how it goes (`boocoder-dispatch`), and the JSON that clients see
@@ -35,6 +36,7 @@ pub mod config;
 pub mod data_dir;
 mod found;
 pub mod limits;
+pub mod metrics;
 pub mod reject;
 pub mod routes;
 pub mod server;

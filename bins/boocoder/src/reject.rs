@@ -96,6 +96,7 @@ impl From<DispatchError> for ApiError {
             }
             DispatchError::Worktree(error) => error.into(),
             DispatchError::Store(error) => error.into(),
+            DispatchError::OwnerSilent => Self::unavailable("not_settled", message),
             DispatchError::ShuttingDown => Self::unavailable("shutting_down", message),
         }
     }
@@ -109,6 +110,7 @@ impl From<StoreError> for ApiError {
                 tracing::warn!(error = %chain(&error), "the database cannot be reached");
                 Self::unavailable("database_unreachable", chain(&error))
             }
+            StoreError::FencedOff => Self::unavailable("fenced_off", chain(&error)),
             StoreError::Corrupt { .. }
             | StoreError::Driver(_)
             | StoreError::Migration(_)

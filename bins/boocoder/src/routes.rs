@@ -51,6 +51,7 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
     let closed = guard(app, Access::check_token).and(any_of([
         page::routes(app),
         status::ready(app),
+        status::metrics(app),
         projects::routes(app),
         sessions::routes(app),
         messages::routes(app),

@@ -93,7 +93,8 @@ impl Server {
             }
         };
         let access = Access::new(token.clone(), listen, config.allowed_hosts);
-        let app = App::new(dispatcher, access, config.server_limits.clone(), config.surroundings.variables);
+        let app = App::new(dispatcher, access, config.server_limits.clone(), config.surroundings.variables)
+            .counted_by(config.metrics);
         let closing = CancellationToken::new();
         let accepting = tokio::spawn(accept::serve(listener, routes(&app), config.server_limits, closing.clone()));
         let info = ServerInfo {
@@ -116,12 +117,19 @@ impl Server {
         &self.info
     }
 
-    /// Waits until the server cannot go on: its own database is given up. With a database elsewhere this never ends,
-    /// since that one may come back.
+    /// Waits until the server cannot go on: its own database is given up, or another server on a shared one took over. A
+    /// database elsewhere that is away may come back, and is waited for.
     pub async fn failed(&self) -> anyhow::Error {
-        let Some(database) = &self.database else { return std::future::pending().await };
-        let reason = database.given_up().await;
-        anyhow::anyhow!("the embedded database is given up: {reason}")
+        match &self.database {
+            Some(database) => {
+                let reason = database.given_up().await;
+                anyhow::anyhow!("the embedded database is given up: {reason}")
+            }
+            None => {
+                self.app.dispatcher().fenced_off().await;
+                anyhow::anyhow!("another server on this database took over, since this one did not renew its lease")
+            }
+        }
     }
 
     /// Stops everything, within limits: agents first, so that clients still see how their turns end, unless they are handed
@@ -190,6 +198,8 @@ async fn start_dispatcher(
         warm: Arc::new(agents.clone()),
         oneshot: Arc::new(OneshotBackend::new(agents)),
         git: Git::new(boocoder_worktree::Limits::default()),
+        // A database of its own is this server's alone.
+        server: config.database_url.is_some().then(|| dir.server_id()).transpose()?,
         config: DispatchConfig { worktrees: dir.private("worktrees")?, limits: config.turn_limits.clone() },
     };
     Dispatcher::start(parts).await.context("the dispatcher cannot be started")

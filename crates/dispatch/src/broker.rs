@@ -53,6 +53,21 @@ impl Broker {
         }
     }
 
+    /// Another server wrote to a session: whoever watches it here is shown what is new in the log.
+    pub(crate) async fn look(&self, session: SessionId) -> Result<(), StoreError> {
+        let hub = lock(&self.hubs).get(&session).and_then(Weak::upgrade);
+        if let Some(hub) = hub {
+            let last = self.store.last_seq(session).await?;
+            hub.head.send_if_modified(|head| raise(head, last));
+        }
+        Ok(())
+    }
+
+    /// The sessions that somebody watches.
+    pub(crate) fn watched(&self) -> Vec<SessionId> {
+        lock(&self.hubs).iter().filter(|(_, hub)| hub.strong_count() > 0).map(|(session, _)| *session).collect()
+    }
+
     /// Watches a session from the frame after `after` on.
     ///
     /// # Errors
@@ -104,6 +119,10 @@ impl Hub {
 
 impl Ring {
     fn extend(&mut self, run: &[StoredFrame]) {
+        // Frames of another server in between are in the log alone, and a ring has no hole.
+        if self.frames.back().zip(run.first()).is_some_and(|(last, first)| last.seq.next() != first.seq) {
+            *self = Self::default();
+        }
         for frame in run {
             self.bytes += frame.body.len();
             self.frames.push_back(frame.clone());
@@ -115,7 +134,7 @@ impl Ring {
         }
     }
 
-    /// The frames after `after`, if the ring reaches back that far.
+    /// The frames after `after`, at least one, if the ring holds them.
     fn after(&self, after: Seq, budget: ReadBudget) -> Option<Vec<StoredFrame>> {
         let first = self.frames.front()?.seq;
         let skip = usize::try_from(after.next().0.checked_sub(first.0)?).ok()?;
@@ -125,7 +144,8 @@ impl Ring {
             bytes += frame.body.len();
             fits
         };
-        Some(self.frames.iter().skip(skip).take(budget.frames).take_while(within).cloned().collect())
+        let frames: Vec<_> = self.frames.iter().skip(skip).take(budget.frames).take_while(within).cloned().collect();
+        (!frames.is_empty()).then_some(frames)
     }
 }
 

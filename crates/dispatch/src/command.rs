@@ -123,6 +123,9 @@ pub enum DispatchError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The server that runs the task was told, and has not acted on it yet. It may still do.
+    #[error("the server that runs the task has not answered yet")]
+    OwnerSilent,
     /// The server is shutting down.
     #[error("the server is shutting down")]
     ShuttingDown,

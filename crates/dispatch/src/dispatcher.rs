@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use boocoder_backend::{AgentBackend, Registry};
 use boocoder_model::{
-    Answer, ContentPart, DecidedBy, Interaction, InteractionId, InteractionOutcome, Message, MessageId, MessageRole,
-    MessageStatus, Seq, SessionId, Task, TaskId, TaskState, TurnOutcome,
+    ContentPart, DecidedBy, Message, MessageId, MessageRole, MessageStatus, Seq, ServerId, SessionId, Task, TaskId,
+    TaskState, TurnOutcome,
 };
 use boocoder_store::{Change, Store, StoreError};
 use boocoder_wire::{Frame, FrameBody};
@@ -16,13 +16,16 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use crate::broker::{Broker, Subscription};
 use crate::command::{Accepted, DispatchError, NewMessage, NewTask, TaskOptions};
 use crate::env;
+use crate::keeper::Keeper;
 use crate::lane::LaneParts;
 use crate::lane_core::task_updated;
+use crate::lease::{Lease, Standing};
 use crate::limits::{self, DispatchLimits};
 use crate::log::{Entry, Log};
 use crate::recorder::Subject;
 use crate::scheduler::{self, Request, Scheduler};
 use crate::sweep::Sweep;
+use crate::takeover::{Estate, take_over};
 use crate::workspace::Workspaces;
 
 /// What may be configured.
@@ -46,6 +49,9 @@ pub struct Parts {
     pub oneshot: Arc<dyn AgentBackend>,
     /// Git, within its limits.
     pub git: Git,
+    /// This server, where several share the store; none if it has the store for itself. It must be the same one after a
+    /// restart, since its agents are where they were.
+    pub server: Option<ServerId>,
     /// The rest.
     pub config: DispatchConfig,
 }
@@ -68,20 +74,32 @@ pub(crate) struct Shared {
     /// Whether agents outlive this process.
     outlives: bool,
     limits: DispatchLimits,
-    requests: mpsc::Sender<Request>,
+    pub(crate) requests: mpsc::Sender<Request>,
+    pub(crate) standing: Standing,
+    /// What is shared is this server's to write to as long as it is renewed.
+    lease: Option<Lease>,
 }
 
 impl Dispatcher {
-    /// Settles what an earlier process left running, then takes up what it left queued.
+    /// Settles what an earlier process left running, then takes up what it left queued. Where servers share the store, that
+    /// is what this one left, and what those left whose lease has ended.
     ///
     /// # Errors
     /// Whatever the store says.
     pub async fn start(parts: Parts) -> Result<Self, DispatchError> {
+        let lease = match parts.server {
+            Some(server) => Some(Lease::begin(&parts.store, server, &parts.config.limits).await?),
+            None => None,
+        };
+        let standing = lease.as_ref().map(Lease::standing).unwrap_or_default();
+        // Heard from here on, so that nothing is missed of what comes while this one starts.
+        let news = parts.store.news();
         let broker = Broker::new(Arc::clone(&parts.store));
         // The writer ends by itself once everything that writes has gone.
-        let (log, _writer) = Log::start(Arc::clone(&parts.store), broker.clone());
+        let (log, _writer) = Log::start(Arc::clone(&parts.store), broker.clone(), standing.clone());
         let git = parts.git.clone();
-        let workspaces = Workspaces::new(Arc::clone(&parts.store), log.clone(), git, parts.config.worktrees);
+        let workspaces =
+            Workspaces::new(Arc::clone(&parts.store), log.clone(), git, parts.config.worktrees, parts.server.is_some());
         let registry = Arc::new(parts.registry);
         let sweep = Sweep {
             store: &parts.store,
@@ -90,9 +108,18 @@ impl Dispatcher {
             registry: &registry,
             runners: parts.warm.runners(),
             history: parts.config.limits.history,
+            writer: standing.writer(),
+        };
+        let ended = match standing.writer() {
+            Some(writer) => take_over(&parts.store, writer).await?,
+            None => Vec::new(),
         };
         let (swept, left) = sweep.run().await?;
         swept.tell();
+        if let Some(writer) = standing.writer() {
+            let estate = Estate { store: &parts.store, log: &log, workspaces: &workspaces };
+            estate.settle(writer, &ended).await?;
+        }
         let (requests, request_inbox) = mpsc::channel(scheduler::REQUESTS);
         let (inputs, input_inbox) = mpsc::channel(limits::COMMAND_QUEUE);
         let outlives = parts.warm.runners().is_some();
@@ -103,16 +130,46 @@ impl Dispatcher {
             warm: parts.warm,
             oneshot: parts.oneshot,
             limits: parts.config.limits.clone(),
+            standing: standing.clone(),
             scheduler: inputs,
         };
         let ready = Scheduler::start(Arc::new(lanes), Arc::clone(&registry), left, request_inbox, input_inbox);
         // A scheduler that is no more has nothing left to take up.
         let _ = ready.await;
         let limits = parts.config.limits;
-        let deciding = Mutex::default();
-        let shared =
-            Shared { store: parts.store, registry, log, broker, workspaces, deciding, outlives, limits, requests };
+        if let Some((lease, writer)) = lease.as_ref().zip(standing.writer()) {
+            let keeper = Keeper {
+                store: Arc::clone(&parts.store),
+                log: log.clone(),
+                broker: broker.clone(),
+                workspaces: workspaces.clone(),
+                requests: requests.downgrade(),
+                standing: standing.clone(),
+                limits: limits.clone(),
+            };
+            keeper.start(lease, writer, news);
+        }
+        let shared = Shared {
+            store: parts.store,
+            registry,
+            log,
+            broker,
+            workspaces,
+            deciding: Mutex::default(),
+            outlives,
+            limits,
+            requests,
+            standing,
+            lease,
+        };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Waits until this server has lost what it shares with others: its lease ended and another one has taken over, or it
+    /// was started a second time. Nothing that it does is written any more; what is left is to
+    /// [hand over](Dispatcher::hand_over) and to end. For ever where the store is not shared.
+    pub async fn fenced_off(&self) {
+        self.shared.standing.fenced_off().await;
     }
 
     /// Stops politely: nothing new is claimed, running turns are cancelled by policy, agents are closed, clients are
@@ -124,6 +181,9 @@ impl Dispatcher {
             if tokio::time::timeout(limit, drained).await.is_err() {
                 tracing::warn!(?limit, "not every agent could be closed within the limit");
             }
+        }
+        if let Some(lease) = &self.shared.lease {
+            lease.release().await;
         }
         self.shared.broker.close();
     }
@@ -143,6 +203,9 @@ impl Dispatcher {
         }
         if let Err(error) = self.shared.log.flush().await {
             tracing::warn!(%error, "the log could not be put on disk; its frames are made again from the journals");
+        }
+        if let Some(lease) = &self.shared.lease {
+            lease.leave().await;
         }
         self.shared.broker.close();
     }
@@ -290,51 +353,6 @@ impl Dispatcher {
             changes.push(Change::PutMessage(Box::new(cancelled)));
         }
         self.shared.log.write(Entry { session: task.session_id, changes, frames }).await
-    }
-
-    /// Answers a question, durably, and hands the answer to the agent.
-    ///
-    /// # Errors
-    /// [`DispatchError::NotFound`] for an unknown one, [`DispatchError::AlreadySettled`] for one that was settled
-    /// before, [`DispatchError::Invalid`] for an answer that does not fit, [`DispatchError::Conflict`] if the agent is
-    /// not asking any more.
-    pub async fn answer(&self, id: InteractionId, answer: Answer) -> Result<Interaction, DispatchError> {
-        let interaction = self.open_interaction(id).await?;
-        let wanted = InteractionOutcome::from(answer.clone());
-        let (reply, answered) = oneshot::channel();
-        let request = Request::Answer(Box::new(interaction), answer, reply);
-        self.shared.requests.send(request).await.map_err(|_| DispatchError::ShuttingDown)?;
-        match answered.await.unwrap_or(Err(DispatchError::ShuttingDown)) {
-            Ok(()) => {}
-            Err(error @ DispatchError::Conflict(_)) => match self.settlement(id).await? {
-                // This very answer stands, though the turn ended before the agent could act on it.
-                Some(settled) if settled == (wanted, DecidedBy::User) => {}
-                Some((outcome, decided_by)) => return Err(DispatchError::AlreadySettled { outcome, decided_by }),
-                None => return Err(error),
-            },
-            Err(error) => return Err(error),
-        }
-        self.shared.store.interaction(id).await?.ok_or(DispatchError::NotFound("interaction"))
-    }
-
-    /// How an interaction was settled. A settlement may be on its way to the store, and is waited for a moment.
-    async fn settlement(&self, id: InteractionId) -> Result<Option<(InteractionOutcome, DecidedBy)>, DispatchError> {
-        for _ in 0..limits::SETTLEMENT_LOOKS {
-            let asked = self.shared.store.interaction(id).await?.ok_or(DispatchError::NotFound("interaction"))?;
-            if asked.settled.is_some() {
-                return Ok(asked.settled);
-            }
-            tokio::time::sleep(limits::SETTLEMENT_PAUSE).await;
-        }
-        Ok(None)
-    }
-
-    async fn open_interaction(&self, id: InteractionId) -> Result<Interaction, DispatchError> {
-        let interaction = self.shared.store.interaction(id).await?.ok_or(DispatchError::NotFound("interaction"))?;
-        match interaction.settled {
-            None => Ok(interaction),
-            Some((outcome, decided_by)) => Err(DispatchError::AlreadySettled { outcome, decided_by }),
-        }
     }
 
     /// Watches a session from the frame after `after` on.

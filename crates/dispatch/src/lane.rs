@@ -11,9 +11,9 @@ use boocoder_backend::{
 };
 use boocoder_model::{
     Answer, ChatId, DecidedBy, ExecutionPath, InteractionId, MessageId, MessageRole, Position, Question, RunnerId, Seq,
-    Task, TaskId, TaskState, TurnId, routing,
+    Task, TaskId, TaskState, TurnId, TurnOutcome, routing,
 };
-use boocoder_store::{Store, StoreError, TaskFilter};
+use boocoder_store::{Change, Store, StoreError, TaskFilter};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, oneshot};
@@ -23,9 +23,11 @@ use tokio_util::task::TaskTracker;
 use crate::command::DispatchError;
 use crate::compaction::compact;
 use crate::core::{self, LaneKey};
+use crate::counters;
 use crate::env;
 use crate::history::history;
 use crate::lane_core::{Action, Adopted, Compared, Input, LaneCore, Opening, Prepared, Served, TakenUp, TurnStart};
+use crate::lease::Standing;
 use crate::limits::{self, DispatchLimits};
 use crate::log::{Log, Queued, gone};
 use crate::workspace::{Owner, Workspaces};
@@ -38,6 +40,7 @@ pub(crate) struct LaneParts {
     pub(crate) warm: Arc<dyn AgentBackend>,
     pub(crate) oneshot: Arc<dyn AgentBackend>,
     pub(crate) limits: DispatchLimits,
+    pub(crate) standing: Standing,
     /// Tells the scheduler that a task has ended.
     pub(crate) scheduler: mpsc::Sender<core::Input>,
 }
@@ -339,11 +342,15 @@ impl Lane {
                 Action::Answer(id, answer) => self.answer(id, answer, None),
                 Action::Compare(task, touched) => self.compare(task, touched),
                 Action::Settle(entry) => {
+                    let outcome = entry.changes.iter().find_map(outcome_of).cloned();
                     let (queued, written) = Queued::acknowledged(entry);
                     self.outbox.push_back(queued);
                     self.steps.push(Box::pin(async move {
                         Step::Told(match written.await.unwrap_or_else(|_| Err(gone())) {
-                            Ok(()) => Input::Settled,
+                            Ok(()) => {
+                                outcome.iter().for_each(counters::turn);
+                                Input::Settled
+                            }
                             Err(error) => {
                                 tracing::warn!(%error, "the end of a turn was refused");
                                 Input::SettleRefused(error.to_string())
@@ -553,6 +560,11 @@ impl Lane {
             Step::Nothing
         }));
     }
+}
+
+/// How a turn ended, if this is the change that says so.
+fn outcome_of(change: &Change) -> Option<&TurnOutcome> {
+    if let Change::PutTurn(turn) = change { turn.outcome.as_ref() } else { None }
 }
 
 /// Names for the runners that a turn may start.

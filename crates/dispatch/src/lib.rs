@@ -16,10 +16,13 @@
 //! | `lane_core`, `lane` | decides for one agent in one chat; does it |
 //! | `recorder`, `history` | one turn's events as frames and as a message; a chat's messages as a prompt |
 //! | `log`, `broker` | the one writer; the fan-out to clients |
+//! | `counters` | what is counted, for whoever installs a recorder of the `metrics` crate |
 //! | `compaction` | what the log need not hold any more |
 //! | `workspace`, `pending` | worktrees, and what their diffs mean for the queue of pending changes |
-//! | `sessions`, `decisions` | projects, sessions and chats; a human's decisions |
+//! | `sessions`, `decisions`, `answers` | projects, sessions and chats; a human's decisions and answers |
 //! | `sweep`, `replay` | what a start settles of what an earlier process left; messages put together from their frames |
+//! | `lease`, `keeper` | several servers on one store: under which fence this one writes; what it hears from the others |
+//! | `takeover`, `others` | what those left that have gone; what those see to that are there |
 //!
 //! What is deliberately not here: how agents are spoken to (`boocoder-backend`), SQL (`boocoder-store`) and HTTP (the
 //! binary). To add a command, add its words to `command`, and its decision to `core` or `lane_core` first.
@@ -44,6 +47,7 @@
 //!     oneshot: Arc::new(OneshotBackend::new(acp.clone())),
 //!     warm: Arc::new(acp),
 //!     git: Git::new(Limits::default()),
+//!     server: None,
 //!     config: DispatchConfig { worktrees: dir.path().join("worktrees"), limits: DispatchLimits::default() },
 //! })
 //! .await?;
@@ -70,24 +74,30 @@
 //! # }
 //! ```
 
+mod answers;
 mod broker;
 mod command;
 mod compaction;
 pub mod core;
+mod counters;
 mod decisions;
 mod dispatcher;
 mod env;
 mod history;
+mod keeper;
 mod lane;
 mod lane_core;
+mod lease;
 pub mod limits;
 mod log;
+mod others;
 mod pending;
 mod recorder;
 mod replay;
 mod scheduler;
 mod sessions;
 mod sweep;
+mod takeover;
 mod workspace;
 
 pub use broker::{Broker, Subscription};

@@ -13,6 +13,9 @@ pub(crate) const LOG_GROUP: usize = 256;
 /// The first and the longest pause between two tries to reach the database.
 pub(crate) const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
 
+/// How often a group is numbered anew because another server gave its numbers away first.
+pub(crate) const RENUMBERINGS: usize = 100;
+
 /// How much may be shown before it is on disk, in bytes, and for how long; see `log::volatile`.
 pub(crate) const VOLATILE: (usize, Duration) = (4 * 1024 * 1024, Duration::from_millis(200));
 
@@ -63,6 +66,11 @@ pub struct DispatchLimits {
     pub shutdown: Duration,
     /// The pause after a failed claim before the next try.
     pub claim_retry: Duration,
+    /// How long a server may be silent before the others on its database take over what it runs.
+    pub lease: Duration,
+    /// How often it says that it is there, and looks whether the others are. It is not less often than three times in a
+    /// lease.
+    pub renewal: Duration,
     /// How long a warm agent without work is kept; none for as long as its opening is worth.
     pub idle: Option<Duration>,
     /// Warm agents that are kept at once; one more lets the one go that has been without work for longest.
@@ -81,6 +89,13 @@ pub struct DispatchLimits {
     pub history: usize,
 }
 
+impl DispatchLimits {
+    /// The pause between two renewals of a lease.
+    pub(crate) fn between_renewals(&self) -> Duration {
+        self.renewal.min(self.lease / 3)
+    }
+}
+
 impl Default for DispatchLimits {
     fn default() -> Self {
         Self {
@@ -89,6 +104,8 @@ impl Default for DispatchLimits {
             turn: Duration::from_secs(24 * 3600),
             shutdown: Duration::from_secs(30),
             claim_retry: Duration::from_millis(500),
+            lease: Duration::from_secs(30),
+            renewal: Duration::from_secs(10),
             idle: None,
             max_warm: 32,
             crashes: 4,

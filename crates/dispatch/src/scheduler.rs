@@ -1,6 +1,6 @@
 //! The shell of the scheduler: one loop that owns the lanes, feeds `DispatchCore` and does what it says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use boocoder_backend::Registry;
@@ -29,6 +29,8 @@ pub(crate) enum Request {
     Answer(Box<Interaction>, Answer, oneshot::Sender<Result<(), DispatchError>>),
     /// End the lanes of a chat in which nothing runs.
     CloseChat(ChatId),
+    /// End the lanes of chats that another server removed.
+    CloseRemoved,
     /// Stop; answered when every lane has ended.
     Drain(oneshot::Sender<()>),
     /// Stop and leave the agents to the next process; answered when every lane has ended.
@@ -71,6 +73,8 @@ impl Scheduler {
         mut wakeups: watch::Receiver<u64>,
     ) {
         let mut watching = true;
+        let standing = self.parts.standing.clone();
+        let mut has_left = false;
         self.take_up(left).await;
         // Whoever started this may have given up.
         let _ = ready.send(());
@@ -87,6 +91,10 @@ impl Scheduler {
                     Some(request) => self.request(request).await,
                     None => return,
                 },
+                () = standing.fenced_off(), if !has_left => {
+                    has_left = true;
+                    self.leave().await;
+                }
                 changed = wakeups.changed(), if watching => match changed {
                     Ok(()) => self.tell(Input::Wake).await,
                     Err(_) => watching = false,
@@ -100,23 +108,51 @@ impl Scheduler {
             Request::Wake => self.tell(Input::Wake).await,
             Request::Cancel(task) => self.tell(Input::Cancel(task, DecidedBy::User)).await,
             Request::Answer(interaction, answer, reply) => self.answer(&interaction, answer, reply).await,
-            Request::CloseChat(chat) => {
-                let of_chat = |key: &LaneKey| matches!(key, LaneKey::Chat(id, _) if *id == chat);
-                let keys: Vec<_> = self.lanes.keys().filter(|key| of_chat(key)).cloned().collect();
-                for key in keys {
-                    if let Some(lane) = self.lanes.remove(&key) {
-                        let _ = lane.send(LaneCommand::Close).await;
-                    }
-                }
-            }
+            Request::CloseChat(chat) => self.close_chat(chat).await,
+            Request::CloseRemoved => self.close_removed().await,
             Request::Drain(done) => {
                 self.drained = Some(done);
-                self.tell(Input::Drain).await;
+                if self.parts.standing.is_fenced_off() {
+                    // Nothing that runs here is this server's to cancel.
+                    self.leave().await;
+                } else {
+                    self.tell(Input::Drain).await;
+                }
             }
             Request::Leave(done) => {
                 self.drained = Some(done);
-                self.tell(Input::Leave).await;
-                self.end_lanes(|| LaneCommand::Leave);
+                self.leave().await;
+            }
+        }
+    }
+
+    /// Claims nothing more, and ends the lanes without their agents.
+    async fn leave(&mut self) {
+        self.tell(Input::Leave).await;
+        self.end_lanes(|| LaneCommand::Leave);
+    }
+
+    async fn close_chat(&mut self, chat: ChatId) {
+        let of_chat = |key: &LaneKey| matches!(key, LaneKey::Chat(id, _) if *id == chat);
+        let keys: Vec<_> = self.lanes.keys().filter(|key| of_chat(key)).cloned().collect();
+        for key in keys {
+            if let Some(lane) = self.lanes.remove(&key) {
+                let _ = lane.send(LaneCommand::Close).await;
+            }
+        }
+    }
+
+    /// Ends the lanes of chats that are not there any more.
+    async fn close_removed(&mut self) {
+        let of = |key: &LaneKey| match key {
+            LaneKey::Chat(chat, _) => Some(*chat),
+            LaneKey::Task(_) => None,
+        };
+        for chat in self.lanes.keys().filter_map(of).collect::<BTreeSet<_>>() {
+            match self.parts.store.chat(chat).await {
+                Ok(Some(_)) => {}
+                Ok(None) => self.close_chat(chat).await,
+                Err(error) => tracing::warn!(%chat, %error, "nobody knows whether a chat was removed"),
             }
         }
     }
@@ -176,9 +212,10 @@ impl Scheduler {
     fn claim(&self) {
         let parts = Arc::clone(&self.parts);
         tokio::spawn(async move {
-            match parts.store.claim_task(env::now()).await {
+            match parts.store.claim_task(parts.standing.writer(), env::now()).await {
                 Ok(task) => drop(parts.scheduler.send(Input::Claimed(task.map(Box::new))).await),
                 Err(error) => {
+                    parts.standing.note(&error);
                     tracing::warn!(%error, "a task could not be claimed; trying again");
                     let _ = parts.scheduler.send(Input::ClaimFailed).await;
                     tokio::time::sleep(parts.limits.claim_retry).await;

@@ -6,20 +6,23 @@ use std::sync::Arc;
 
 use boocoder_backend::{Registry, Runners};
 use boocoder_model::{
-    AgentName, AgentSession, AgentSessionStatus, ChatId, DecidedBy, InteractionOutcome, Message, MessageRole,
-    MessageStatus, Runner, RunnerId, Seq, Task, TaskId, TaskState, Turn, TurnOutcome,
+    AgentName, AgentSession, AgentSessionStatus, ChatId, DecidedBy, Interaction, InteractionOutcome, Message,
+    MessageRole, MessageStatus, Runner, RunnerId, Seq, Task, TaskId, TaskState, Turn, TurnOutcome,
 };
-use boocoder_store::{Change, InteractionFilter, Store, TaskFilter};
-use boocoder_wire::FrameBody;
+use boocoder_store::{Change, InteractionFilter, Owned, Store, TaskFilter, Writer};
+use boocoder_wire::{Frame, FrameBody};
 
 use crate::command::DispatchError;
+use crate::counters;
 use crate::env;
 use crate::lane::{new_runners, told};
 use crate::lane_core::{Adopted, TakenUp, settlement, task_updated};
 use crate::log::{Entry, Log};
+use crate::others::Others;
 use crate::recorder::{Subject, touched};
 use crate::replay;
-use crate::workspace::Workspaces;
+use crate::takeover::end_activity;
+use crate::workspace::{Owner, Workspaces};
 
 /// Why a turn that was running then has failed.
 const REASON: &str = "the server stopped in the middle of the turn";
@@ -44,11 +47,13 @@ pub(crate) struct Swept {
     pub(crate) runners: usize,
     pub(crate) agent_sessions: usize,
     pub(crate) messages: usize,
+    pub(crate) worktrees: usize,
 }
 
 impl Swept {
-    /// One line that says it all.
+    /// One line that says it all, in the log and in what is counted.
     pub(crate) fn tell(&self) {
+        counters::swept(self);
         tracing::info!(
             turns_taken_up = self.turns_taken_up,
             agents_taken_up = self.agents_taken_up,
@@ -57,6 +62,7 @@ impl Swept {
             runners = self.runners,
             agent_sessions = self.agent_sessions,
             messages = self.messages,
+            worktrees = self.worktrees,
             "saw to what an earlier process left"
         );
     }
@@ -72,21 +78,21 @@ pub(crate) struct Sweep<'a> {
     pub(crate) runners: Option<&'a dyn Runners>,
     /// How much of a chat's history an agent may be told, in bytes.
     pub(crate) history: usize,
+    /// Who writes, if others write to the same store.
+    pub(crate) writer: Option<Writer>,
 }
 
 impl Sweep<'_> {
     /// Settles what was left, and says what goes on. Doing it again finds nothing more to settle.
     pub(crate) async fn run(&self) -> Result<(Swept, Vec<Left>), DispatchError> {
         let (mut swept, mut left) = (Swept::default(), Vec::new());
-        let mut rows: BTreeMap<RunnerId, Runner> =
-            self.store.runners().await?.into_iter().map(|row| (row.id, row)).collect();
-        let running = TaskFilter { state: Some(TaskState::Running), ..TaskFilter::default() };
-        let (going_on, crashed): (Vec<_>, Vec<_>) =
-            self.store.tasks(running).await?.into_iter().partition(|task| self.goes_on(&task.agent));
+        let (own, others) = self.own().await?;
+        let mut rows: BTreeMap<RunnerId, Runner> = own.runners.into_iter().map(|row| (row.id, row)).collect();
+        let (going_on, crashed): (Vec<_>, Vec<_>) = own.running.into_iter().partition(|task| self.goes_on(&task.agent));
         let tasks: BTreeSet<TaskId> = going_on.iter().map(|task| task.id).collect();
-        swept.interactions = self.settle_interactions(&tasks).await?;
+        swept.interactions = self.settle_interactions(&tasks, &others).await?;
         for task in crashed {
-            settle_task(self.store, self.log, self.workspaces, task).await?;
+            settle_task(self.store, self.log, self.workspaces, task, REASON).await?;
             swept.tasks += 1;
         }
         let mut kept = BTreeSet::new();
@@ -108,10 +114,23 @@ impl Sweep<'_> {
                 }
             }
         }
-        swept.messages = self.end_activities(&left).await?;
+        swept.messages = self.end_activities(&left, &others).await?;
         swept.runners = self.discard_all_but(&kept).await;
-        swept.agent_sessions = self.settle_agent_sessions(&left).await?;
+        swept.agent_sessions = self.settle_agent_sessions(&left, &others).await?;
+        swept.worktrees = self.remove_worktrees().await?;
         Ok((swept, left))
+    }
+
+    /// What is this server's to see to, and what is not.
+    async fn own(&self) -> Result<(Owned, Others), DispatchError> {
+        if let Some(writer) = self.writer {
+            let own = self.store.owned(writer.server).await?;
+            let others = Others::look(self.store, &own).await?;
+            return Ok((own, others));
+        }
+        let running = TaskFilter { state: Some(TaskState::Running), ..TaskFilter::default() };
+        let (running, runners) = (self.store.tasks(running).await?, self.store.runners().await?);
+        Ok((Owned { running, runners, ..Owned::default() }, Others::default()))
     }
 
     /// Whether turns and warm agents of this name may go on: they live in processes of their own, and are still wanted.
@@ -120,9 +139,10 @@ impl Sweep<'_> {
     }
 
     /// Questions of turns that do not go on are cancelled.
-    async fn settle_interactions(&self, going_on: &BTreeSet<TaskId>) -> Result<usize, DispatchError> {
+    async fn settle_interactions(&self, going_on: &BTreeSet<TaskId>, others: &Others) -> Result<usize, DispatchError> {
         let open = self.store.interactions(InteractionFilter::default()).await?;
-        let orphans: Vec<_> = open.into_iter().filter(|asked| !going_on.contains(&asked.task_id)).collect();
+        let is_orphan = |asked: &Interaction| !going_on.contains(&asked.task_id) && !others.ask(asked);
+        let orphans: Vec<_> = open.into_iter().filter(is_orphan).collect();
         for asked in &orphans {
             let subject = Subject { chat_id: asked.chat_id, message_id: None, task_id: Some(asked.task_id) };
             let (change, frame) =
@@ -166,19 +186,15 @@ impl Sweep<'_> {
     }
 
     /// What an agent said without having been asked is whole as far as it came.
-    async fn end_activities(&self, left: &[Left]) -> Result<usize, DispatchError> {
+    async fn end_activities(&self, left: &[Left], others: &Others) -> Result<usize, DispatchError> {
         let grows_on = |message: &Message| {
             left.iter().any(|left| matches!(left, Left::Turn(taken) if taken.turn.message_id == message.id))
         };
+        let is_left = |message: &Message| !grows_on(message) && !others.write(message);
         let mut ended = 0;
-        for message in self.store.streaming_messages().await?.into_iter().filter(|message| !grows_on(message)) {
+        for message in self.store.streaming_messages().await?.into_iter().filter(is_left) {
             let Some(session) = message.session_id else { continue };
-            let said = replay::put_together(self.store, session, Seq::ZERO, message).await?;
-            let said = Message { status: MessageStatus::Complete, finished_at: Some(env::now()), ..said };
-            let subject = Subject { chat_id: said.chat_id, message_id: Some(said.id), task_id: Some(said.task_id) };
-            let frame = subject.frame(FrameBody::MessageComplete { status: said.status.to_string(), error: None });
-            let changes = vec![Change::PutMessage(Box::new(said))];
-            self.log.write(Entry { session: Some(session), changes, frames: vec![frame] }).await?;
+            end_activity(self.store, self.log, session, message).await?;
             ended += 1;
         }
         Ok(ended)
@@ -193,7 +209,7 @@ impl Sweep<'_> {
     }
 
     /// Agent sessions without a runner are not live, whatever was last kept of them.
-    async fn settle_agent_sessions(&self, left: &[Left]) -> Result<usize, DispatchError> {
+    async fn settle_agent_sessions(&self, left: &[Left], others: &Others) -> Result<usize, DispatchError> {
         let goes_on = |session: &AgentSession| {
             left.iter().any(|left| match left {
                 Left::Agent(chat, adopted) => *chat == session.chat_id && adopted.runner.agent == session.agent,
@@ -203,7 +219,7 @@ impl Sweep<'_> {
         };
         let live = self.store.live_agent_sessions().await?;
         let mut settled = 0;
-        for mut session in live.into_iter().filter(|session| !goes_on(session)) {
+        for mut session in live.into_iter().filter(|session| !goes_on(session) && !others.keep(session)) {
             session.status = match session.status {
                 AgentSessionStatus::Active => AgentSessionStatus::Crashed,
                 AgentSessionStatus::Idle
@@ -211,13 +227,7 @@ impl Sweep<'_> {
                 | AgentSessionStatus::Closed
                 | AgentSessionStatus::Parked => AgentSessionStatus::Closed,
             };
-            let subject = Subject { chat_id: Some(session.chat_id), ..Subject::default() };
-            let frame = subject.frame(FrameBody::AgentSessionUpdated {
-                agent: session.agent.to_string(),
-                status: session.status.to_string(),
-                has_session: session.native_id.is_some(),
-                resumed: session.resumed.map(|resumed| resumed.to_string()),
-            });
+            let frame = agent_session_frame(&session);
             let owner = self.store.chat(session.chat_id).await?.map(|chat| chat.session_id);
             let changes = vec![Change::PutAgentSession(Box::new(session))];
             self.log.write(Entry { session: owner, changes, frames: vec![frame] }).await?;
@@ -226,9 +236,35 @@ impl Sweep<'_> {
         Ok(settled)
     }
 
+    /// The worktrees of sessions that were removed go as well; unmerged work in them is kept under private refs.
+    async fn remove_worktrees(&self) -> Result<usize, DispatchError> {
+        let orphans = self.store.orphaned_worktrees().await?;
+        let mut removed = 0;
+        for (session, project) in orphans.iter().filter_map(|tree| Some((tree.session_id?, tree.project_id))) {
+            let Some(project) = self.store.project(project).await? else { continue };
+            match self.workspaces.remove(Owner::Session(session), &project).await {
+                Ok(()) => removed += 1,
+                // It is looked at again at the next start; nothing of it is lost meanwhile.
+                Err(error) => tracing::warn!(%session, %error, "the worktree of a removed session stays"),
+            }
+        }
+        Ok(removed)
+    }
+
     async fn write(&self, changes: Vec<Change>) -> Result<(), DispatchError> {
         Ok(self.log.write(Entry { session: None, changes, frames: Vec::new() }).await?)
     }
+}
+
+/// The frame that tells of an agent session.
+pub(crate) fn agent_session_frame(session: &AgentSession) -> Frame {
+    let subject = Subject { chat_id: Some(session.chat_id), ..Subject::default() };
+    subject.frame(FrameBody::AgentSessionUpdated {
+        agent: session.agent.to_string(),
+        status: session.status.to_string(),
+        has_session: session.native_id.is_some(),
+        resumed: session.resumed.map(|resumed| resumed.to_string()),
+    })
 }
 
 /// Whether a runner keeps the agent that this task runs on.
@@ -240,17 +276,19 @@ fn is_of(row: &Runner, task: &Task) -> bool {
     }
 }
 
-async fn settle_task(
+/// Ends a task that nobody goes on with.
+pub(crate) async fn settle_task(
     store: &Arc<dyn Store>,
     log: &Log,
     workspaces: &Workspaces,
     mut task: Task,
+    reason: &str,
 ) -> Result<(), DispatchError> {
     let now = env::now();
-    let outcome = TurnOutcome::failed(DecidedBy::Crash, REASON);
+    let outcome = TurnOutcome::failed(DecidedBy::Crash, reason);
     task.state = TaskState::Failed;
     task.ended_at = Some(now);
-    task.output_summary = Some(REASON.to_owned());
+    task.output_summary = Some(reason.to_owned());
     task.outcome = Some(outcome.clone());
     let (mut changes, mut frames) = (Vec::new(), Vec::new());
     let mut named = BTreeSet::new();
@@ -267,7 +305,7 @@ async fn settle_task(
                 };
                 let said = Message {
                     status: MessageStatus::Failed,
-                    error: Some(REASON.to_owned()),
+                    error: Some(reason.to_owned()),
                     finished_at: Some(now),
                     ..said
                 };

@@ -69,12 +69,14 @@ pub(crate) struct Workspaces {
     log: Log,
     git: Git,
     root: PathBuf,
+    /// Whether other servers work with the same worktrees: then what was compared here may be out of date.
+    shared: bool,
     slots: Arc<Mutex<BTreeMap<Owner, Slot>>>,
 }
 
 impl Workspaces {
-    pub(crate) fn new(store: Arc<dyn Store>, log: Log, git: Git, root: PathBuf) -> Self {
-        Self { store, log, git, root, slots: Arc::default() }
+    pub(crate) fn new(store: Arc<dyn Store>, log: Log, git: Git, root: PathBuf, shared: bool) -> Self {
+        Self { store, log, git, root, shared, slots: Arc::default() }
     }
 
     /// The project's own checkout.
@@ -193,7 +195,7 @@ impl Workspaces {
         if !snapshot.missing.is_empty() {
             compared.failure = Some(format!("some files are left out: {}", snapshot.missing.join("; ")));
         }
-        if workspace.compared.as_ref() == Some(&snapshot.tree) {
+        if !self.shared && workspace.compared.as_ref() == Some(&snapshot.tree) {
             return Ok(compared);
         }
         let existing = match task.session_id {
@@ -266,18 +268,18 @@ impl Workspaces {
     async fn make(&self, owner: Owner, project: &Project) -> Result<Workspace, DispatchError> {
         let repository = self.repository(project).await?;
         let dest = self.root.join(owner.name());
-        let checkout = match repository.create_worktree(&dest).await {
+        let (checkout, is_new) = match repository.create_worktree(&dest).await {
             // Made, and then this process died before it was recorded: nobody has worked in it.
             Err(boocoder_worktree::WorktreeError::AlreadyExists { .. }) => {
                 let entries = repository.checkouts().await?;
                 let left = entries.iter().find(|entry| entry.path.ends_with(owner.name()));
                 let base = repository.head().await?;
                 match left {
-                    Some(entry) => repository.open_checkout(&entry.path, &base).await?,
+                    Some(entry) => (repository.open_checkout(&entry.path, &base).await?, false),
                     None => return Err(boocoder_worktree::WorktreeError::AlreadyExists { path: dest }.into()),
                 }
             }
-            result => result?,
+            result => (result?, true),
         };
         let (session_id, task_id) = match owner {
             Owner::Session(id) => (Some(id), None),
@@ -294,8 +296,17 @@ impl Workspaces {
         };
         let id = record.id;
         let changes = vec![Change::AddWorktree(record)];
-        self.log.write(Entry { session: None, changes, frames: Vec::new() }).await?;
-        Ok(Workspace { id, checkout, compared: None })
+        match self.log.write(Entry { session: None, changes, frames: Vec::new() }).await {
+            Ok(()) => Ok(Workspace { id, checkout, compared: None }),
+            Err(error) => {
+                // Another server was first, and its worktree is the owner's.
+                let Some(record) = self.recorded(owner).await? else { return Err(error.into()) };
+                if is_new && let Err(error) = checkout.remove(&owner.name(), false).await {
+                    tracing::warn!(path = %checkout.path().display(), %error, "a worktree too many was left behind");
+                }
+                self.open(&record, project).await
+            }
+        }
     }
 }
 

@@ -50,6 +50,30 @@ pub enum AgentEvent {
     },
 }
 
+impl AgentEvent {
+    /// Whether it is something that an agent does in a turn. Everything else concerns the session as a whole, and some
+    /// agents send it whenever they like.
+    pub const fn is_work(&self) -> bool {
+        match self {
+            Self::Text(_)
+            | Self::Reasoning(_)
+            | Self::Content(_)
+            | Self::ToolCall(_)
+            | Self::ToolUpdate(_)
+            | Self::Plan(_) => true,
+            Self::UserContent(_)
+            | Self::Commands(_)
+            | Self::Mode(_)
+            | Self::ConfigOptions(_)
+            | Self::Title(_)
+            | Self::Usage(_)
+            | Self::Notice(_)
+            | Self::Compaction { .. }
+            | Self::Unmapped { .. } => false,
+        }
+    }
+}
+
 text_enum! {
     /// How much a plan's step matters.
     #[derive(Default)]

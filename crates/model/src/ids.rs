@@ -90,6 +90,8 @@ id! {
     HunkId;
     /// A process that keeps one agent alive beside the server, and the journal of what the agent said.
     RunnerId;
+    /// One server of those that share a database. It lasts: a server that starts again has the id that it had.
+    ServerId;
 }
 
 name! {
@@ -129,4 +131,6 @@ number! {
     Seq;
     /// The number of a record within a runner's journal: 1 for the first, then up by one without a hole.
     Position;
+    /// What tells the process that speaks for a server from those that did before it: each has a higher one.
+    Fence;
 }

@@ -44,8 +44,8 @@ pub use event::{
     AgentCommand, AgentEvent, ConfigChoice, ConfigOption, ConfigValue, PlanEntry, PlanPriority, PlanStatus,
 };
 pub use ids::{
-    AgentName, AgentSessionId, ChatId, HunkId, InteractionId, MessageId, PendingId, Position, ProjectId, RunnerId, Seq,
-    SessionId, TaskId, ToolCallId, TurnId, WorktreeId,
+    AgentName, AgentSessionId, ChatId, Fence, HunkId, InteractionId, MessageId, PendingId, Position, ProjectId,
+    RunnerId, Seq, ServerId, SessionId, TaskId, ToolCallId, TurnId, WorktreeId,
 };
 pub use interaction::{Answer, InteractionKind, InteractionOutcome, PermissionKind, PermissionOption, Question};
 pub use outcome::{DecidedBy, StopReason, TurnOutcome, TurnStatus};

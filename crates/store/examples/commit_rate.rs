@@ -47,7 +47,7 @@ impl Writer {
             Change::AddSession(Session { id: session, project_id: project, title: "frames".into(), created_at: AT }),
             Change::AddChat(Chat { id: chat, session_id: session, title: "frames".into(), created_at: AT }),
         ];
-        store.commit(WriteBatch { changes, frames: Vec::new(), durable: true }).await?;
+        store.commit(WriteBatch { changes, frames: Vec::new(), durable: true, writer: None }).await?;
         let (runner, turn) = (RunnerId::from_uuid(fresh()), TurnId::from_uuid(fresh()));
         let writer = Self { store, project, session, chat, runner, turn, last: 0 };
         writer.start_runner().await?;
@@ -71,7 +71,7 @@ impl Writer {
             Change::UpdateTask { task: Box::new(ended), from: TaskState::Queued },
             Change::AddRunner(Box::new(runner)),
         ];
-        Ok(self.store.commit(WriteBatch { changes, frames: Vec::new(), durable: true }).await?)
+        Ok(self.store.commit(WriteBatch { changes, frames: Vec::new(), durable: true, writer: None }).await?)
     }
 
     /// How far the journal is once so many frames were made of it.
@@ -134,7 +134,12 @@ impl Writer {
             finished_at: None,
         };
         let task = Change::AddTask { request_key: Some(task.id.to_string()), task: Box::new(task) };
-        WriteBatch { changes: vec![task, Change::PutMessage(Box::new(message))], frames: self.frames(2), durable: true }
+        WriteBatch {
+            changes: vec![task, Change::PutMessage(Box::new(message))],
+            frames: self.frames(2),
+            durable: true,
+            writer: None,
+        }
     }
 }
 
@@ -168,7 +173,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 let frames = writer.frames(count);
                 let changes = if with_journal { vec![writer.consume()] } else { Vec::new() };
                 let begin = Instant::now();
-                writer.store.commit(WriteBatch { changes, frames, durable }).await?;
+                writer.store.commit(WriteBatch { changes, frames, durable, writer: None }).await?;
                 times.push(begin.elapsed());
             }
         }
@@ -190,7 +195,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     writeln!(out, "message accepted (task, message, 2 frames, durable): p50 {p50:?}, p99 {p99:?}")?;
 
     let begin = Instant::now();
-    writer.store.claim_task(AT).await?;
+    writer.store.claim_task(None, AT).await?;
     writeln!(out, "claim among {MESSAGES} tasks of one chat: {:?}", begin.elapsed())?;
 
     let (begin, mut after, mut read) = (Instant::now(), Seq::ZERO, 0_u64);

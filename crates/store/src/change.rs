@@ -7,7 +7,7 @@ use boocoder_model::{
 };
 use jiff::Timestamp;
 
-use crate::StoredFrame;
+use crate::{About, StoredFrame, Wish, Writer};
 
 /// What one transaction writes: first the changes, then the frames.
 ///
@@ -23,6 +23,32 @@ pub struct WriteBatch {
     /// database machine or the database itself dies within a second, never if only this process does; a later durable
     /// batch makes it durable too.
     pub durable: bool,
+    /// Who writes, where several servers share the store: the batch is refused once that one is fenced off, the runners
+    /// that it adds are that server's, and the others are told of it. Without one nothing is checked and nothing told.
+    pub writer: Option<Writer>,
+}
+
+impl WriteBatch {
+    /// What the other servers are told of it, each once.
+    pub(crate) fn news(&self) -> Vec<About> {
+        let mut news: Vec<_> = self.frames.iter().map(|frame| About::Frames(frame.session_id)).collect();
+        news.dedup();
+        news.extend(self.changes.iter().filter_map(Change::news));
+        let mut told = Vec::with_capacity(news.len());
+        for about in news {
+            if !told.contains(&about) {
+                told.push(about);
+            }
+        }
+        told
+    }
+
+    /// Whether a task may become claimable by it. The end of a runner counts only where others wait for it: within one
+    /// server nobody does.
+    pub(crate) fn wakes_claimers(&self) -> bool {
+        let lets_others = |change: &Change| self.writer.is_some() && matches!(change, Change::EndRunner { .. });
+        self.changes.iter().any(|change| change.wakes_claimers() || lets_others(change))
+    }
 }
 
 /// One change of state.
@@ -140,6 +166,9 @@ pub enum Change {
         /// The number of the last frame that should be there.
         through: Seq,
     },
+    /// Keeps an answer that was given to a server which does not run the task. One that was kept before for the same
+    /// question is replaced. Conflict if the question is settled.
+    PutWish(Wish),
     /// Removes the frames of a session up to a number and remembers that number as the floor of its log, also if the
     /// session was removed. Up to or below the floor it changes nothing. Conflict if the log ends before that number; the
     /// frames of the same batch do not count, as they are written after its changes.
@@ -153,7 +182,7 @@ pub enum Change {
 
 impl Change {
     /// Whether a task may become claimable by it: one was added, or one no longer holds its chat.
-    pub(crate) fn wakes_claimers(&self) -> bool {
+    fn wakes_claimers(&self) -> bool {
         match self {
             Self::AddTask { .. } => true,
             Self::UpdateTask { task, .. } => task.state != TaskState::Running,
@@ -175,8 +204,38 @@ impl Change {
             | Self::AddRunner(_)
             | Self::Consume { .. }
             | Self::EndRunner { .. }
+            | Self::PutWish(_)
             | Self::CompactFrames { .. }
             | Self::ExpectFrames { .. } => false,
+        }
+    }
+
+    /// What the other servers are told of it.
+    fn news(&self) -> Option<About> {
+        match self {
+            Self::RemoveSession { id, .. } => Some(About::SessionRemoved(*id)),
+            Self::RemoveChat { id, .. } => Some(About::ChatRemoved(*id)),
+            Self::RequestCancel { task, .. } => Some(About::CancelRequested(*task)),
+            Self::PutWish(wish) => Some(About::Wished(wish.interaction_id)),
+            Self::AddProject(_)
+            | Self::AddSession(_)
+            | Self::AddChat(_)
+            | Self::AddTask { .. }
+            | Self::UpdateTask { .. }
+            | Self::PutMessage(_)
+            | Self::PutTurn(_)
+            | Self::PutAgentSession(_)
+            | Self::OpenInteraction(_)
+            | Self::SettleInteraction { .. }
+            | Self::AddWorktree(_)
+            | Self::RemoveWorktree { .. }
+            | Self::AddPending(_)
+            | Self::SetPendingStatus { .. }
+            | Self::AddRunner(_)
+            | Self::Consume { .. }
+            | Self::EndRunner { .. }
+            | Self::CompactFrames { .. }
+            | Self::ExpectFrames { .. } => None,
         }
     }
 }

@@ -33,6 +33,7 @@ mod pending;
 mod places;
 mod runners;
 mod sample;
+mod servers;
 mod tasks;
 mod texts;
 
@@ -46,6 +47,7 @@ pub use log::*;
 pub use pending::*;
 pub use places::*;
 pub use runners::*;
+pub use servers::*;
 pub use tasks::*;
 pub use texts::*;
 
@@ -112,6 +114,15 @@ macro_rules! store_conformance {
             journals_are_taken_in_all_or_none
             one_of_two_readers_of_a_journal_takes_it_in
             a_journal_is_taken_in_with_other_changes
+            a_server_that_registers_again_fences_off_what_spoke_for_it
+            a_lease_ends_unless_it_is_renewed
+            what_nobody_owns_is_the_first_servers
+            one_of_two_takers_takes_over
+            what_is_taken_over_is_to_be_settled
+            a_fenced_off_writer_writes_nothing
+            a_task_waits_for_the_server_that_keeps_its_agent
+            what_is_written_is_told_once
+            a_wish_is_kept_for_the_server_that_runs_the_task
             any_text_survives
         }
     };
@@ -132,7 +143,7 @@ async fn write(store: &dyn Store, changes: impl IntoIterator<Item = Change>) {
 
 async fn try_write(store: &dyn Store, changes: impl IntoIterator<Item = Change>) -> Result<(), StoreError> {
     let changes = changes.into_iter().collect();
-    store.commit(WriteBatch { changes, frames: Vec::new(), durable: true }).await
+    store.commit(WriteBatch { changes, frames: Vec::new(), durable: true, writer: None }).await
 }
 
 /// The detail of the conflict over `what` that a change must meet.

@@ -11,6 +11,10 @@ pub enum StoreError {
         /// What was found, or which rule it broke.
         detail: String,
     },
+    /// Another process speaks for this server now: its lease had ended and was taken over, or it was started again.
+    /// Nothing was written, and nothing that this one writes will be.
+    #[error("this server was fenced off: its lease ended, and another one has taken over what it owned")]
+    FencedOff,
     /// What is stored cannot be read as what it should be.
     #[error("stored {what} cannot be read: {detail}")]
     Corrupt {

@@ -52,6 +52,7 @@ mod frames;
 pub mod limits;
 mod mem;
 mod rule;
+mod servers;
 mod store;
 
 #[cfg(feature = "conformance")]
@@ -64,4 +65,5 @@ pub use error::StoreError;
 pub use mem::MemStore;
 #[cfg(feature = "postgres")]
 pub use pg::{PgConfig, PgStore};
+pub use servers::{About, News, Owned, Wish, Writer};
 pub use store::{InteractionFilter, ReadBudget, Store, StoredFrame, TaskFilter};

@@ -5,6 +5,9 @@ use std::time::Duration;
 /// Tasks that one listing brings unless its filter says otherwise: more than a page shows, less than a memory holds.
 pub const LISTED_TASKS: usize = 1_000;
 
+/// News that may wait for a server to hear of them. One that lags further behind is told that it has missed something.
+pub(crate) const NEWS: usize = 1_024;
+
 /// The bounds of a store on Postgres.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PgLimits {

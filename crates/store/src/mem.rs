@@ -2,27 +2,39 @@
 
 mod apply;
 mod read;
+mod servers;
 mod tables;
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use boocoder_model::{
-    AgentName, AgentSession, Chat, ChatId, Interaction, InteractionId, Message, PendingChange, PendingId, Project,
-    ProjectId, Runner, RunnerId, Seq, Session, SessionId, Task, TaskId, Turn, Worktree,
+    AgentName, AgentSession, Chat, ChatId, Fence, Interaction, InteractionId, Message, PendingChange, PendingId,
+    Project, ProjectId, Runner, RunnerId, Seq, ServerId, Session, SessionId, Task, TaskId, Turn, Worktree,
 };
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
-use crate::{InteractionFilter, ReadBudget, Store, StoreError, StoredFrame, TaskFilter, WriteBatch};
+use crate::limits::NEWS;
+use crate::{
+    InteractionFilter, News, Owned, ReadBudget, Store, StoreError, StoredFrame, TaskFilter, Wish, WriteBatch, Writer,
+};
 use tables::Tables;
 
 /// Keeps everything in memory: the same rules as a database, and gone with the process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct MemStore {
     tables: Mutex<Tables>,
     wakeups: watch::Sender<u64>,
+    news: broadcast::Sender<News>,
+}
+
+impl Default for MemStore {
+    fn default() -> Self {
+        Self { tables: Mutex::default(), wakeups: watch::Sender::default(), news: broadcast::Sender::new(NEWS) }
+    }
 }
 
 impl MemStore {
@@ -35,25 +47,70 @@ impl MemStore {
     fn tables(&self) -> MutexGuard<'_, Tables> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn wake(&self) {
+        self.wakeups.send_modify(|count| *count = count.wrapping_add(1));
+    }
 }
 
 #[async_trait]
 impl Store for MemStore {
     async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
-        let wakes = batch.changes.iter().any(crate::Change::wakes_claimers);
+        let wakes = batch.wakes_claimers();
+        let news = batch.writer.map(|writer| (writer.server, batch.news()));
         self.tables().commit(batch)?;
         if wakes {
-            self.wakeups.send_modify(|count| *count = count.wrapping_add(1));
+            self.wake();
+        }
+        if let Some((by, news)) = news {
+            for about in news {
+                // Nobody need listen.
+                let _ = self.news.send(News::Written { by, about });
+            }
         }
         Ok(())
     }
 
-    async fn claim_task(&self, now: Timestamp) -> Result<Option<Task>, StoreError> {
-        Ok(self.tables().claim(now))
+    async fn claim_task(&self, by: Option<Writer>, now: Timestamp) -> Result<Option<Task>, StoreError> {
+        self.tables().claim(by, now)
     }
 
     fn wakeups(&self) -> watch::Receiver<u64> {
         self.wakeups.subscribe()
+    }
+
+    fn news(&self) -> broadcast::Receiver<News> {
+        self.news.subscribe()
+    }
+
+    async fn register(&self, server: ServerId, lease: Duration, now: Timestamp) -> Result<Fence, StoreError> {
+        Ok(self.tables().register(server, lease, now))
+    }
+
+    async fn renew(&self, writer: Writer, lease: Duration, now: Timestamp) -> Result<(), StoreError> {
+        self.tables().renew(writer, lease, now)
+    }
+
+    async fn lapsed(&self, now: Timestamp) -> Result<Vec<Writer>, StoreError> {
+        Ok(self.tables().lapsed(now))
+    }
+
+    async fn take_over(&self, taker: Writer, lapsed: Writer, now: Timestamp) -> Result<Vec<Runner>, StoreError> {
+        let runners = self.tables().take_over(taker, lapsed, now)?;
+        self.wake();
+        Ok(runners)
+    }
+
+    async fn owned(&self, server: ServerId) -> Result<Owned, StoreError> {
+        Ok(self.tables().owned(server))
+    }
+
+    async fn server_of(&self, task: TaskId) -> Result<Option<ServerId>, StoreError> {
+        Ok(self.tables().owner_of(task))
+    }
+
+    async fn wishes(&self, server: ServerId) -> Result<Vec<Wish>, StoreError> {
+        Ok(self.tables().wishes_of(server))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
@@ -178,6 +235,12 @@ impl Store for MemStore {
 
     async fn worktree_of_session(&self, session: SessionId) -> Result<Option<Worktree>, StoreError> {
         Ok(self.tables().live_worktrees().find(|tree| tree.session_id == Some(session)).cloned())
+    }
+
+    async fn orphaned_worktrees(&self) -> Result<Vec<Worktree>, StoreError> {
+        let tables = self.tables();
+        let is_orphan = |tree: &&Worktree| tree.session_id.is_some_and(|id| tables.live_session(id).is_none());
+        Ok(tables.live_worktrees().filter(is_orphan).cloned().collect())
     }
 
     async fn worktree_of_task(&self, task: TaskId) -> Result<Option<Worktree>, StoreError> {

@@ -7,7 +7,8 @@
 //! | `commit`, `steps` | a batch as a list of statements, and the transaction that runs them |
 //! | `consume` | how far journals are taken in, in one statement with the frames |
 //! | `claim`, `read` | the other things that are asked of a store |
-//! | `listen` | notifications, on a connection of their own |
+//! | `servers` | servers that share the database: leases, fences, and what each owns |
+//! | `listen`, `news` | notifications, on a connection of their own; what servers tell each other |
 //! | `table`, `nouns`, `doc` | columns, rows and JSON columns as domain types |
 //! | `failure` | what an error of the driver means |
 
@@ -19,22 +20,24 @@ mod consume;
 mod doc;
 mod failure;
 mod listen;
+mod news;
 mod nouns;
 mod read;
+mod servers;
 mod start;
 mod steps;
 mod table;
 
 use std::sync::{Mutex, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 pub use config::PgConfig;
 
-use crate::StoreError;
-use crate::limits::PgLimits;
+use crate::limits::{NEWS, PgLimits};
+use crate::{News, StoreError};
 use conn::Pool;
-use listen::Listener;
+use listen::{Ears, Listener};
 
 /// What a connection is told that waits for the disk.
 const DURABLE: &str = "SET synchronous_commit = on";
@@ -54,7 +57,7 @@ pub struct PgStore {
     /// Batches that need not be on disk yet: these connections do not wait for it.
     relaxed: Pool,
     limits: PgLimits,
-    wakeups: watch::Sender<u64>,
+    ears: Ears,
     listener: Mutex<Option<Listener>>,
 }
 
@@ -67,13 +70,13 @@ impl PgStore {
     pub async fn connect(config: PgConfig) -> Result<Self, StoreError> {
         let target = config.target()?;
         start::prepare(&target, &config.limits).await?;
-        let wakeups = watch::Sender::new(0);
+        let ears = Ears { wakeups: watch::Sender::new(0), news: broadcast::Sender::<News>::new(NEWS) };
         Ok(Self {
             durable: Pool::new(&target, DURABLE, config.limits.connections, &config.limits)?,
             relaxed: Pool::new(&target, RELAXED, config.limits.relaxed_connections, &config.limits)?,
-            listener: Mutex::new(Some(Listener::spawn(target, config.limits.clone(), wakeups.clone()))),
+            listener: Mutex::new(Some(Listener::spawn(target, config.limits.clone(), ears.clone()))),
             limits: config.limits,
-            wakeups,
+            ears,
         })
     }
 

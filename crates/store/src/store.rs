@@ -2,16 +2,17 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use boocoder_model::{
-    AgentName, AgentSession, Chat, ChatId, Interaction, InteractionId, Message, PendingChange, PendingId, Project,
-    ProjectId, Runner, RunnerId, Seq, Session, SessionId, Task, TaskId, TaskState, Turn, Worktree,
+    AgentName, AgentSession, Chat, ChatId, Fence, Interaction, InteractionId, Message, PendingChange, PendingId,
+    Project, ProjectId, Runner, RunnerId, Seq, ServerId, Session, SessionId, Task, TaskId, TaskState, Turn, Worktree,
 };
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
-use crate::{StoreError, WriteBatch};
+use crate::{News, Owned, StoreError, Wish, WriteBatch, Writer};
 
 /// A frame as it is kept: the very text that clients are sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,17 +72,57 @@ pub trait Store: Send + Sync + 'static {
     /// Writes all of the batch in one transaction, or nothing.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] if a change does not fit the state (its guard failed, its key is taken); the batch
-    /// without that change may be tried again. [`StoreError::Unreachable`] if the database stays away for longer than
+    /// [`StoreError::FencedOff`] if the batch's writer is. [`StoreError::Conflict`] if a change does not fit the state
+    /// (its guard failed, its key is taken); the batch without that change may be tried again. [`StoreError::Unreachable`] if the database stays away for longer than
     /// the engine tries; then it may happen that the batch was written all the same, which the log tells.
     async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError>;
 
     /// Takes the oldest queued task that may run, and sets it running, durably. Tasks of one chat are given out in
-    /// order and one at a time; two callers never get the same task.
-    async fn claim_task(&self, now: Timestamp) -> Result<Option<Task>, StoreError>;
+    /// order and one at a time; two callers never get the same task. It is the writer's from then on; where a runner of
+    /// another server keeps the agent of the task's chat, the task waits for that server.
+    ///
+    /// # Errors
+    /// [`StoreError::FencedOff`] if the writer is.
+    async fn claim_task(&self, by: Option<Writer>, now: Timestamp) -> Result<Option<Task>, StoreError>;
 
     /// A counter that moves whenever a task may have become claimable, by whichever process.
     fn wakeups(&self) -> watch::Receiver<u64>;
+
+    /// What servers that share this store tell each other. It tells of batches with a writer alone.
+    fn news(&self) -> broadcast::Receiver<News>;
+
+    /// Gives a server the next fence, and a lease that ends after `lease` unless it is renewed. Whoever had spoken for it
+    /// before is fenced off. What it owned stays its own; what nobody owns becomes its own if no other server is alive.
+    ///
+    /// Leases go by the store's own clock. Where it has none, `now` is the time, here and in the calls below.
+    async fn register(&self, server: ServerId, lease: Duration, now: Timestamp) -> Result<Fence, StoreError>;
+
+    /// Has the lease end after `lease` from now.
+    ///
+    /// # Errors
+    /// [`StoreError::FencedOff`] if the writer is.
+    async fn renew(&self, writer: Writer, lease: Duration, now: Timestamp) -> Result<(), StoreError>;
+
+    /// The servers whose lease has ended and that own tasks or runners still.
+    async fn lapsed(&self, now: Timestamp) -> Result<Vec<Writer>, StoreError>;
+
+    /// Takes over what a server owned, durably: fences it off, so that nothing that it still writes is taken, makes its
+    /// running tasks the taker's to settle, and ends its runners, whose agents are not live any more. Returns those
+    /// runners.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if the lease has not ended, or if another one was first;
+    /// [`StoreError::FencedOff`] if the taker is.
+    async fn take_over(&self, taker: Writer, lapsed: Writer, now: Timestamp) -> Result<Vec<Runner>, StoreError>;
+
+    /// What a server owns.
+    async fn owned(&self, server: ServerId) -> Result<Owned, StoreError>;
+
+    /// The server that claimed a task, or took it over.
+    async fn server_of(&self, task: TaskId) -> Result<Option<ServerId>, StoreError>;
+
+    /// The wishes for questions that are open and of running tasks of this server.
+    async fn wishes(&self, server: ServerId) -> Result<Vec<Wish>, StoreError>;
 
     /// Whether the store answers.
     async fn ping(&self) -> Result<(), StoreError>;
@@ -163,6 +204,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// The worktree that a session owns.
     async fn worktree_of_session(&self, session: SessionId) -> Result<Option<Worktree>, StoreError>;
+    /// The worktrees of sessions that were removed, oldest first: whoever removed such a session died before it came to
+    /// its worktree.
+    async fn orphaned_worktrees(&self) -> Result<Vec<Worktree>, StoreError>;
     /// The worktree that a task owns.
     async fn worktree_of_task(&self, task: TaskId) -> Result<Option<Worktree>, StoreError>;
 }

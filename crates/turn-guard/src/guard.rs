@@ -69,7 +69,7 @@ impl TurnGuard {
     ///
     /// Activity in a running turn heals the guard: the leftovers of older turns came before it or will never come.
     pub fn handle_event(&mut self, event: &AgentEvent, _now: Duration) -> Verdict {
-        if !is_activity(event) {
+        if !event.is_work() {
             return Verdict::Session;
         }
         match &mut self.phase {
@@ -85,7 +85,7 @@ impl TurnGuard {
 
     /// An event that says which turn it is of. An older turn's late event heals nothing.
     pub fn handle_keyed_event(&mut self, key: &TurnKey, event: &AgentEvent, now: Duration) -> Verdict {
-        if is_activity(event) && self.phase.key().is_some_and(|own| own != key) {
+        if event.is_work() && self.phase.key().is_some_and(|own| own != key) {
             return Verdict::Orphan;
         }
         self.handle_event(event, now)
@@ -158,27 +158,5 @@ impl TurnGuard {
 
     fn become_idle(&mut self) {
         self.phase = TurnPhase::Idle { orphans: *self.phase.orphans_mut() };
-    }
-}
-
-/// Whether an event is something that an agent does in a turn. Everything else concerns the session, and some agents
-/// send it whenever they like.
-fn is_activity(event: &AgentEvent) -> bool {
-    match event {
-        AgentEvent::Text(_)
-        | AgentEvent::Reasoning(_)
-        | AgentEvent::Content(_)
-        | AgentEvent::ToolCall(_)
-        | AgentEvent::ToolUpdate(_)
-        | AgentEvent::Plan(_) => true,
-        AgentEvent::UserContent(_)
-        | AgentEvent::Commands(_)
-        | AgentEvent::Mode(_)
-        | AgentEvent::ConfigOptions(_)
-        | AgentEvent::Title(_)
-        | AgentEvent::Usage(_)
-        | AgentEvent::Notice(_)
-        | AgentEvent::Compaction { .. }
-        | AgentEvent::Unmapped { .. } => false,
     }
 }

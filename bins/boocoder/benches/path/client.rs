@@ -2,12 +2,13 @@
 
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use boocoder_testkit::agents::{self, AgentLaunch};
 use boocoder_testkit::llm::MockModel;
 use boocoder_testkit::repo::TestRepo;
 use futures::{SinkExt, StreamExt};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -15,6 +16,9 @@ use tokio::process::{Child, Command};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+/// Nothing comes for so long once a log has been read to its end.
+const QUIET: Duration = Duration::from_millis(500);
 
 pub(crate) struct Server {
     process: Child,
@@ -35,46 +39,58 @@ impl Server {
         let model = MockModel::start().unwrap();
         let config = dir.path().join("config.toml");
         std::fs::write(&config, configuration(&model, dir.path())).unwrap();
-        let data = dir.path().join("data");
-        let process = Command::new(env!("CARGO_BIN_EXE_boocoder"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
-            .arg(&data)
-            .arg("--config")
-            .arg(&config)
-            .env_remove("DATABASE_URL")
-            .env("RUST_LOG", "warn")
-            .stdout(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let info = loop {
-            match std::fs::read_to_string(data.join("server.json")) {
-                Ok(text) => break serde_json::from_str::<Value>(&text).unwrap(),
-                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-            }
-        };
-        let text = |key: &str| info[key].as_str().unwrap().to_owned();
+        let (process, url, token) = launch(dir.path()).await;
         let repo = TestRepo::new().unwrap();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let mut server = Self {
-            process,
-            http,
-            url: text("url"),
-            token: text("token"),
-            project: String::new(),
-            _model: model,
-            _dir: dir,
-            _repo: repo,
-        };
+        let mut server =
+            Self { process, http, url, token, project: String::new(), _model: model, _dir: dir, _repo: repo };
         let path = server._repo.path().to_owned();
         server.project = id(&server.post("/api/projects", json!({ "path": path })).await);
         server
     }
 
     pub(crate) async fn stop(mut self) {
+        self.end(Signal::TERM).await;
+    }
+
+    /// Ends the server by this signal, and starts it again. Says how long the start took.
+    pub(crate) async fn restart(&mut self, signal: Signal) -> Duration {
+        self.end(signal).await;
+        // A killed one has left it there.
+        let _ = std::fs::remove_file(self._dir.path().join("data/server.json"));
+        let begin = Instant::now();
+        (self.process, self.url, self.token) = launch(self._dir.path()).await;
+        begin.elapsed()
+    }
+
+    async fn end(&mut self, signal: Signal) {
         let pid = rustix::process::Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
         self.process.wait().await.unwrap();
+    }
+
+    /// Reads a session's log from its beginning: the frames, their bytes, and how long that took.
+    pub(crate) async fn replay(&self, session: &str) -> (usize, usize, Duration) {
+        let log = self.get(&format!("/api/sessions/{session}")).await;
+        assert_eq!(log["id"], session);
+        let begin = Instant::now();
+        let mut socket = self.watch(session).await;
+        let (mut frames, mut bytes) = (0, 0);
+        // The log has ended when nothing comes for a while, which does not count.
+        while let Ok(Some(message)) = tokio::time::timeout(QUIET, socket.next()).await {
+            if let Message::Text(text) = message.unwrap() {
+                bytes += text.len();
+                frames += text.matches("{\"seq\":").count();
+            }
+        }
+        (frames, bytes, begin.elapsed() - QUIET)
+    }
+
+    async fn watch(&self, session: &str) -> WebSocketStream<MaybeTlsStream<TcpStream>> {
+        let url = format!("{}/api/sessions/{session}/ws?after=0", self.url.replace("http", "ws"));
+        let mut request = url.into_client_request().unwrap();
+        request.headers_mut().insert("authorization", format!("Bearer {}", self.token).parse().unwrap());
+        connect_async(request).await.unwrap().0
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -96,10 +112,7 @@ impl Server {
     pub(crate) async fn session(&self) -> Session<'_> {
         let made = self.post("/api/sessions", json!({ "project_id": self.project })).await;
         let id = id(&made);
-        let url = format!("{}/api/sessions/{id}/ws?after=0", self.url.replace("http", "ws"));
-        let mut request = url.into_client_request().unwrap();
-        request.headers_mut().insert("authorization", format!("Bearer {}", self.token).parse().unwrap());
-        let (socket, _) = connect_async(request).await.unwrap();
+        let socket = self.watch(&id).await;
         Session { server: self, id, socket }
     }
 
@@ -149,6 +162,32 @@ impl Session<'_> {
     }
 }
 
+/// Starts a server in this directory, and waits until it is ready.
+async fn launch(dir: &Path) -> (Child, String, String) {
+    let data = dir.join("data");
+    let process = Command::new(env!("CARGO_BIN_EXE_boocoder"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(&data)
+        .arg("--config")
+        .arg(dir.join("config.toml"))
+        .env_remove("DATABASE_URL")
+        .env("RUST_LOG", "warn")
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    loop {
+        match std::fs::read_to_string(data.join("server.json")) {
+            Ok(text) => {
+                let info: Value = serde_json::from_str(&text).unwrap();
+                let text = |key: &str| info[key].as_str().unwrap().to_owned();
+                return (process, text("url"), text("token"));
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(2)).await,
+        }
+    }
+}
+
 fn id(made: &Value) -> String {
     made["id"].as_str().unwrap().to_owned()
 }
@@ -161,7 +200,7 @@ fn open_to_all(dir: &Path) {
 
 fn configuration(model: &MockModel, dir: &Path) -> String {
     let mut config = format!(
-        "[agents.measured]\ncommand = {:?}\nargs = [\"agent\"]\n\n",
+        "[limits.turns]\nmax_warm = 500\nmax_running = 200\n[agents.measured]\ncommand = {:?}\nargs = [\"agent\"]\n\n",
         std::env::current_exe().unwrap().display().to_string()
     );
     for name in ["qwen", "goose"] {

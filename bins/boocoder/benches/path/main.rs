@@ -20,12 +20,15 @@ fn main() {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let server = Server::start().await;
+        let mut server = Server::start().await;
         measures::latency(&server).await;
         measures::accept_to_prompt(&server).await;
         measures::sustained(&server).await;
         measures::warm_against_cold(&server).await;
         measures::memory(&server).await;
+        measures::runner_memory(&server);
+        measures::replay(&server).await;
+        measures::restarts(&mut server).await;
         server.stop().await;
     });
 }

@@ -8,9 +8,11 @@ use tokio::net::TcpListener;
 
 use super::signals::{self, Signals};
 use crate::config::Config;
+use crate::metrics::Metrics;
 use crate::server::Stop;
 
-pub(super) async fn serve(config: Config) -> anyhow::Result<ExitCode> {
+pub(super) async fn serve(mut config: Config) -> anyhow::Result<ExitCode> {
+    config.metrics = Some(Metrics::install()?);
     let (mut first, mut second) = (Signals::listen()?, Signals::listen()?);
     let listener =
         TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;

@@ -96,6 +96,8 @@ overrides! {
         crash_pause: Time,
         activity: Time,
         log_frames: u64,
+        lease: Time,
+        renewal: Time,
         history: usize,
     }
 }

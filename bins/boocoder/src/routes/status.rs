@@ -4,6 +4,8 @@ use boocoder_wire::http::Health;
 use tokio::time::timeout;
 use warp::Filter;
 use warp::http::StatusCode;
+use warp::http::header::CONTENT_TYPE;
+use warp::reply::{Reply, Response};
 
 use super::{Route, reply, with};
 use crate::app::App;
@@ -17,6 +19,18 @@ pub(super) fn health() -> Route {
 /// `GET /api/ready`
 pub(super) fn ready(app: &App) -> Route {
     warp::path!("api" / "ready").and(warp::get()).and(with(app)).then(|app| reply(StatusCode::OK, check(app))).boxed()
+}
+
+/// `GET /metrics`, in the form that Prometheus reads.
+pub(super) fn metrics(app: &App) -> Route {
+    warp::path!("metrics").and(warp::get()).and(with(app)).map(|app: App| counted(&app)).boxed()
+}
+
+fn counted(app: &App) -> Response {
+    match app.metrics() {
+        Some(text) => warp::reply::with_header(text, CONTENT_TYPE, "text/plain; version=0.0.4").into_response(),
+        None => ApiError::unavailable("not_counted", "this process does not count").into_response(),
+    }
 }
 
 async fn check(app: App) -> Result<Health, ApiError> {

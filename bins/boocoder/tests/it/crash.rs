@@ -37,6 +37,9 @@ async fn a_server_that_was_killed_loses_nothing_and_repeats_nothing() {
     assert_eq!(with_content(&all, "as far as this\nand further").len(), 1, "the turn is whole: {all}");
     assert_eq!(with_content(&all, "the number").len(), 1, "the queued message ran once: {all}");
     assert_eq!(server.answer(&session, "pid").await, agent, "the same process and the same session");
+    let counted = server.text("/metrics").await;
+    assert!(counted.contains("boocoder_swept_total{what=\"turns_taken_up\"} 1"), "{counted}");
+    assert!(counted.contains("boocoder_turns_total{status=\"completed\",decided_by=\"agent\"}"), "{counted}");
 
     let replayed = server.listen(&session, "?after=0").await.until_end_of(&queued).await;
     assert_eq!(replayed[..seen.len()], seen, "what a client saw is what a replay shows");

@@ -14,6 +14,7 @@ mod real_agents;
 mod replay;
 mod requests;
 mod serving;
+mod shared;
 mod sockets;
 mod turns;
 mod watcher;

@@ -57,6 +57,7 @@ impl Memory {
             warm: Arc::new(AcpBackend::new(environment.clone())),
             oneshot: Arc::new(OneshotBackend::new(AcpBackend::new(environment.clone()))),
             git: Git::new(Limits::default()),
+            server: None,
             config: DispatchConfig { worktrees: dir.path().join("worktrees"), limits: DispatchLimits::default() },
         };
         let dispatcher = Dispatcher::start(parts).await.expect("a dispatcher");

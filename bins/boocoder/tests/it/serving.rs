@@ -122,6 +122,12 @@ impl Serving {
         (status, answer.json().await.unwrap_or_default())
     }
 
+    /// What a route answers that is no JSON.
+    pub(crate) async fn text(&self, path: &str) -> String {
+        let request = self.http.get(format!("{}{path}", self.info.url)).bearer_auth(&self.info.token);
+        timeout(LIMIT, request.send()).await.expect("in time").expect("an answer").text().await.expect("text")
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Value {
         let (status, body) = self.request("GET", path, None).await;
         assert_eq!(status, 200, "GET {path}: {body}");

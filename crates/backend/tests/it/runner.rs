@@ -181,6 +181,7 @@ async fn an_agent_that_floods_while_nobody_is_there_loses_nothing() {
     let dir = directory();
     let backend = runners(dir.path(), &[]);
     let mut rig = Rig::open_with(&backend, Arc::clone(&dir), agent(&["demo"]), None).await.expect("opens");
+    let _other = Rig::demo(Home::Runner).await;
     let pid = runner_pids(dir.path())[0];
     rig.run("say warm").await;
     eprintln!("a runner at rest has {} KiB for itself", private_kib(pid).expect("it runs"));
@@ -201,19 +202,20 @@ async fn an_agent_that_floods_while_nobody_is_there_loses_nothing() {
     assert!(end.text() == flood(COUNT, BYTES), "all of it, in order");
     let kib = private_kib(pid).expect("it runs");
     eprintln!("and after the flood {kib} KiB");
-    assert!(kib < 16 * 1024, "{kib} KiB");
+    assert!(kib <= 4 * 1024, "{kib} KiB");
 }
 
 #[tokio::test]
-#[expect(clippy::print_stderr, reason = "figures to look at")]
+#[expect(clippy::print_stderr, reason = "a figure to look at")]
 async fn a_runner_is_small() {
+    // Alone, it would be counted the pages of its program, which it shares with other runners and with the server.
+    let _other = Rig::demo(Home::Runner).await;
     let mut rig = Rig::demo(Home::Runner).await;
     rig.run("say hello\nshell true").await;
     let pid = runner_pids(rig.dir.path())[0];
     let kib = private_kib(pid).expect("it runs");
-    eprintln!("{kib} KiB");
-    let most = if cfg!(debug_assertions) { 8 * 1024 } else { 4 * 1024 };
-    assert!(kib <= most, "{kib} KiB");
+    eprintln!("a runner has {kib} KiB for itself");
+    assert!(kib <= 4 * 1024, "{kib} KiB");
 }
 
 #[tokio::test]

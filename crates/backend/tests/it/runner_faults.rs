@@ -47,11 +47,9 @@ async fn a_killed_runner_is_a_crash_that_is_told_the_same_way_each_time() {
     let backend = runners(dir.path(), &[]);
     let mut rig = Rig::open_with(&backend, Arc::clone(&dir), agent(&["demo"]), None).await.expect("opens");
     let turn = rig.start("say before\nshell touch runs; sleep 300; true").await;
-    let file = rig.at("runs");
-    until("the command", move || file.exists()).await;
-    let runner = runner_pids(dir.path())[0];
+    let (file, runner) = (rig.at("runs"), runner_pids(dir.path())[0]);
+    until("the agent, a shell and its command", move || file.exists() && descendants(runner).len() >= 3).await;
     let family = descendants(runner);
-    assert!(family.len() >= 3, "the agent, a shell and its command: {family:?}");
     kill(runner, Signal::KILL);
     let told = all(&mut rig).await;
     let [.., ended, exited] = &told[..] else { panic!("{told:?}") };
@@ -184,9 +182,10 @@ async fn played(version: u32) -> BackendError {
         let welcome = format!("{{\"protocol\":{version},\"written\":0,\"mood\":\"good\"}}\n");
         (&stream).write_all(welcome.as_bytes()).expect("written");
         let _ = lines.read_line(&mut String::new());
-        drop(lock);
     });
-    backend.attach(id, Position::ZERO).await.err().expect("nothing was ever opened")
+    let error = backend.attach(id, Position::ZERO).await.err().expect("nothing was ever opened");
+    drop(lock);
+    error
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What an agent does between turns: shown as a message of its own that comes to an end of its own.
 
-use boocoder_model::{AgentEvent, Message, MessageId, MessageRole, MessageStatus};
+use boocoder_model::{AgentEvent, Message, MessageId, MessageRole, MessageStatus, SessionId, TaskId};
 use boocoder_store::Change;
 use boocoder_wire::FrameBody;
 use jiff::Timestamp;
@@ -16,27 +16,6 @@ pub(super) struct Activity {
     recorder: Recorder,
     /// When the agent last said something of it.
     heard: Timestamp,
-}
-
-/// Whether an event is part of an answer, and not news of the session as a whole.
-pub(super) const fn is_work(event: &AgentEvent) -> bool {
-    match event {
-        AgentEvent::Text(_)
-        | AgentEvent::Reasoning(_)
-        | AgentEvent::Content(_)
-        | AgentEvent::ToolCall(_)
-        | AgentEvent::ToolUpdate(_)
-        | AgentEvent::Plan(_) => true,
-        AgentEvent::UserContent(_)
-        | AgentEvent::Commands(_)
-        | AgentEvent::Mode(_)
-        | AgentEvent::ConfigOptions(_)
-        | AgentEvent::Title(_)
-        | AgentEvent::Usage(_)
-        | AgentEvent::Notice(_)
-        | AgentEvent::Compaction { .. }
-        | AgentEvent::Unmapped { .. } => false,
-    }
 }
 
 impl LaneCore {
@@ -75,10 +54,22 @@ impl LaneCore {
         // Its id follows from what it begins with, so that a journal that is read again makes the same message.
         let place = format!("{}/{}", task_id, self.taken);
         let source = self.live.as_ref().and_then(|live| live.runner).map_or(task_id.as_uuid(), |id| id.as_uuid());
-        Some(Message {
-            id: MessageId::from_uuid(Uuid::new_v5(&source, place.as_bytes())),
+        let id = MessageId::from_uuid(Uuid::new_v5(&source, place.as_bytes()));
+        Some(self.growing(id, task_id, self.session, now))
+    }
+
+    /// An agent's message that has yet to grow.
+    pub(super) fn growing(
+        &self,
+        id: MessageId,
+        task_id: TaskId,
+        session_id: Option<SessionId>,
+        now: Timestamp,
+    ) -> Message {
+        Message {
+            id,
             chat_id: self.chat,
-            session_id: self.session,
+            session_id,
             task_id,
             role: MessageRole::Assistant,
             agent: self.agent.clone(),
@@ -90,7 +81,7 @@ impl LaneCore {
             error: None,
             created_at: now,
             finished_at: None,
-        })
+        }
     }
 
     /// When the activity counts as over if nothing more comes.

@@ -9,7 +9,6 @@ use boocoder_store::Change;
 use boocoder_wire::{Frame, FrameBody};
 use jiff::Timestamp;
 
-use super::activity::is_work;
 use super::{Action, Current, LaneCore, OpenQuestion, Phase, after, settlement};
 use crate::recorder::record_between_turns;
 
@@ -64,7 +63,7 @@ impl LaneCore {
                     current.recorder.record(event, &mut self.ledger, &mut batch.frames, join);
                     self.prove(now, batch);
                 }
-                Phase::Idle if is_work(&event) => self.record_activity(event, now, batch, join),
+                Phase::Idle if event.is_work() => self.record_activity(event, now, batch, join),
                 Phase::Idle
                 | Phase::Preparing(_)
                 | Phase::Opening(_)

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use boocoder_backend::{BackendError, Prompt, SessionInfo};
 use boocoder_model::{
-    AgentSession, AgentSessionStatus, DecidedBy, ExecutionPath, InteractionOutcome, Message, MessageRole,
-    MessageStatus, Resumed, Task, TaskId, TaskState, Turn, TurnId, TurnOutcome, TurnStatus,
+    AgentSession, AgentSessionStatus, DecidedBy, ExecutionPath, InteractionOutcome, Message, MessageStatus, Resumed,
+    Task, TaskId, TaskState, Turn, TurnId, TurnOutcome, TurnStatus,
 };
 use boocoder_store::Change;
 use boocoder_usage_mapper::UsageMapper;
@@ -28,22 +28,7 @@ impl LaneCore {
         self.end_activity(now, &mut ended);
         let cancelled_by = task.cancel_requested;
         task.execution_path = Some(start.path);
-        let message = Message {
-            id: start.message,
-            chat_id: task.chat_id,
-            session_id: task.session_id,
-            task_id: task.id,
-            role: MessageRole::Assistant,
-            agent: self.agent.clone(),
-            content: String::new(),
-            attachments: Vec::new(),
-            reasoning: String::new(),
-            tool_calls: Vec::new(),
-            status: MessageStatus::Streaming,
-            error: None,
-            created_at: now,
-            finished_at: None,
-        };
+        let message = Message { chat_id: task.chat_id, ..self.growing(start.message, task.id, task.session_id, now) };
         let turn = Turn {
             id: start.turn,
             task_id: task.id,

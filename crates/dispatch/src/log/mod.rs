@@ -10,13 +10,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use boocoder_model::{Seq, SessionId};
-use boocoder_store::{Change, Store, StoreError, StoredFrame, WriteBatch};
+use boocoder_store::{Change, ReadBudget, Store, StoreError, StoredFrame, WriteBatch};
 use boocoder_wire::Frame;
 use tokio::sync::{mpsc, oneshot};
 
 use self::volatile::Volatile;
 use crate::broker::Broker;
-use crate::limits;
+use crate::lease::Standing;
+use crate::{counters, limits};
 
 /// What is written together.
 #[derive(Clone, Debug, Default)]
@@ -47,10 +48,14 @@ type Heads = Arc<Mutex<BTreeMap<SessionId, Seq>>>;
 
 impl Log {
     /// Starts the writer. It ends when every `Log` is gone and all that was queued is written.
-    pub(crate) fn start(store: Arc<dyn Store>, broker: Broker) -> (Self, tokio::task::JoinHandle<()>) {
+    pub(crate) fn start(
+        store: Arc<dyn Store>,
+        broker: Broker,
+        standing: Standing,
+    ) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, inbox) = mpsc::channel(limits::LOG_QUEUE);
         let heads = Heads::default();
-        let writer = Writer { store, broker, heads: Arc::clone(&heads), volatile: Volatile::default() };
+        let writer = Writer { store, broker, standing, heads: Arc::clone(&heads), volatile: Volatile::default() };
         (Self { queue, heads }, tokio::spawn(writer.run(inbox)))
     }
 
@@ -100,6 +105,7 @@ pub(crate) fn gone() -> StoreError {
 struct Writer {
     store: Arc<dyn Store>,
     broker: Broker,
+    standing: Standing,
     heads: Heads,
     /// What was shown and may not be on disk yet.
     volatile: Volatile,
@@ -127,7 +133,10 @@ impl Writer {
             let (entries, dones): (Vec<_>, Vec<_>) = group.drain(..).map(|queued| (queued.entry, queued.done)).unzip();
             match self.commit(&entries).await {
                 Ok(()) => dones.into_iter().for_each(|done| tell(done, Ok(()))),
-                Err(error) if entries.len() == 1 => dones.into_iter().for_each(|done| refused(done, &error)),
+                // None of them is taken from a server that is fenced off.
+                Err(error) if entries.len() == 1 || self.standing.is_fenced_off() => {
+                    dones.into_iter().for_each(|done| refused(done, &error));
+                }
                 // One of them does not fit; each is tried alone, so that only that one is refused.
                 Err(_) => {
                     for (entry, done) in entries.into_iter().zip(dones) {
@@ -143,22 +152,56 @@ impl Writer {
 
     /// Commits entries as one transaction and shows their frames. An unreachable database is waited for.
     async fn commit(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
-        let durable = !self.volatile.takes(entries);
-        let frames = self.number(entries).await?;
+        let writer = self.standing.writer();
+        // Where others give numbers, too, those of frames that are shown must be on disk.
+        let durable = writer.is_some() || !self.volatile.takes(entries);
         let mut changes: Vec<_> = entries.iter().flat_map(|entry| entry.changes.iter().cloned()).collect();
         if durable {
             // It puts on disk what was volatile, if that is still there.
             changes.extend(self.volatile.expected());
         }
-        let batch = WriteBatch { changes, frames, durable };
-        self.put(&batch).await?;
+        let frames = self.number(entries).await?;
+        let mut batch = WriteBatch { changes, frames, durable, writer };
+        for _ in 0..limits::RENUMBERINGS {
+            match self.put(&batch).await {
+                Err(error) if self.is_overtaken(&batch.frames, &error).await? => {
+                    batch.frames = self.number(entries).await?;
+                }
+                result => {
+                    result.inspect_err(|error| self.standing.note(error))?;
+                    self.committed(entries, batch);
+                    return Ok(());
+                }
+            }
+        }
+        Err(StoreError::Conflict { what: "frame", detail: "others write to its session all the time".to_owned() })
+    }
+
+    /// Shows what is committed.
+    fn committed(&mut self, entries: &[Entry], batch: WriteBatch) {
+        let durable = batch.durable;
         self.show(&batch.frames);
         if durable {
             self.volatile.clear();
         } else {
             self.volatile.add(entries, batch);
         }
-        Ok(())
+    }
+
+    /// Whether the frames were refused since another server gave their numbers away: then that is known from here on.
+    /// They were never shown, so they may be given others.
+    async fn is_overtaken(&self, frames: &[StoredFrame], error: &StoreError) -> Result<bool, StoreError> {
+        if self.standing.writer().is_none() || !matches!(error, StoreError::Conflict { what: "frame", .. }) {
+            return Ok(false);
+        }
+        let mut is_overtaken = false;
+        for run in frames.chunk_by(|a, b| a.session_id == b.session_id) {
+            let Some(first) = run.first() else { continue };
+            let last = self.stored_seq(first.session_id).await?;
+            is_overtaken |= last.next() != first.seq;
+            self.heads.lock().unwrap_or_else(PoisonError::into_inner).insert(first.session_id, last);
+        }
+        Ok(is_overtaken)
     }
 
     /// Puts all that was shown on disk.
@@ -167,7 +210,7 @@ impl Writer {
             return;
         }
         let changes = self.volatile.consumed().into_iter().chain(self.volatile.expected()).collect();
-        let batch = WriteBatch { changes, frames: Vec::new(), durable: true };
+        let batch = WriteBatch { changes, frames: Vec::new(), durable: true, writer: self.standing.writer() };
         match self.put(&batch).await {
             Ok(()) => self.volatile.clear(),
             Err(error) => tracing::error!(%error, "what was shown could not be put on disk; it is tried again"),
@@ -206,8 +249,10 @@ impl Writer {
         if lost.is_empty() {
             return Ok(false);
         }
+        counters::restored(lost.len());
         tracing::warn!(frames = lost.len(), "the database lost frames that were shown; they are written again");
-        let batch = WriteBatch { changes: self.volatile.consumed(), frames: lost, durable: true };
+        let (changes, writer) = (self.volatile.consumed(), self.standing.writer());
+        let batch = WriteBatch { changes, frames: lost, durable: true, writer };
         let mut pause = limits::RETRY_PAUSE.0;
         loop {
             match self.store.commit(batch.clone()).await {
@@ -274,9 +319,19 @@ impl Writer {
 
     /// After a failure that left it open: whether this very group was committed after all.
     async fn is_committed(&self, frames: &[StoredFrame]) -> Result<bool, StoreError> {
-        match frames.last() {
-            Some(last) => Ok(self.stored_seq(last.session_id).await? >= last.seq),
-            None => Ok(false),
+        let Some(last) = frames.last() else { return Ok(false) };
+        if self.standing.writer().is_none() {
+            return Ok(self.stored_seq(last.session_id).await? >= last.seq);
+        }
+        // Another server may have given that number to a frame of its own.
+        let before = Seq(last.seq.0.saturating_sub(1));
+        let one = ReadBudget { frames: 1, bytes: 0 };
+        let mut pause = limits::RETRY_PAUSE.0;
+        loop {
+            match self.store.frames_after(last.session_id, before, one).await {
+                Err(error) if error.is_transient() => wait(&mut pause).await,
+                found => return Ok(found?.first() == Some(last)),
+            }
         }
     }
 }
@@ -295,13 +350,18 @@ fn tell(done: Option<Done>, result: Result<(), StoreError>) {
 
 fn refused(done: Option<Done>, error: &StoreError) {
     let Some(done) = done else {
+        counters::refused();
         tracing::error!(%error, "an entry of the log was refused");
         return;
     };
-    let copy = if let StoreError::Conflict { what, detail } = error {
-        StoreError::Conflict { what, detail: detail.clone() }
-    } else {
-        StoreError::Driver(error.to_string().into())
+    let copy = match error {
+        StoreError::Conflict { what, detail } => StoreError::Conflict { what, detail: detail.clone() },
+        StoreError::FencedOff => StoreError::FencedOff,
+        StoreError::Corrupt { .. }
+        | StoreError::Unreachable(_)
+        | StoreError::Driver(_)
+        | StoreError::Migration(_)
+        | StoreError::TooOld { .. } => StoreError::Driver(error.to_string().into()),
     };
     tell(Some(done), Err(copy));
 }

@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use boocoder_model::{
-    AgentName, AgentSession, Chat, ChatId, Consumed, Interaction, InteractionId, Message, PendingChange, PendingId,
-    Position, Project, ProjectId, Runner, RunnerId, Session, Task, TaskId, Turn, Worktree,
+    AgentName, AgentSession, Chat, ChatId, Consumed, Fence, Interaction, InteractionId, Message, PendingChange,
+    PendingId, Position, Project, ProjectId, Runner, RunnerId, ServerId, Session, Task, TaskId, Turn, Worktree,
 };
-use boocoder_store::{InteractionFilter, MemStore, ReadBudget, TaskFilter};
+use boocoder_store::{InteractionFilter, MemStore, News, Owned, TaskFilter, Wish, Writer as Owner};
 use boocoder_wire::FrameBody;
 use jiff::Timestamp;
 use proptest::prelude::*;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use uuid::Uuid;
 
 use super::*;
@@ -51,7 +51,11 @@ impl Faulty {
             let last = self.end_of(SESSION).await?;
             let follows = batch.frames.first().is_none_or(|first| first.seq == last.next());
             let conflict = StoreError::Conflict { what: "frame", detail: "its number does not follow on".to_owned() };
-            return if follows { Ok(self.volatile().push(batch)) } else { Err(conflict) };
+            if !follows {
+                return Err(conflict);
+            }
+            self.volatile().push(batch);
+            return Ok(());
         }
         let before = std::mem::take(&mut *self.volatile());
         for batch in before {
@@ -95,6 +99,10 @@ macro_rules! delegate {
                 self.inner.agent_session(c, a).await
             }
 
+            fn news(&self) -> broadcast::Receiver<News> {
+                self.inner.news()
+            }
+
             fn wakeups(&self) -> watch::Receiver<u64> {
                 self.inner.wakeups()
             }
@@ -109,7 +117,14 @@ macro_rules! delegate {
 delegate! {
     ping() -> ();
     frames_after(session: SessionId, after: Seq, budget: ReadBudget) -> Vec<StoredFrame>;
-    claim_task(now: Timestamp) -> Option<Task>;
+    claim_task(by: Option<Owner>, now: Timestamp) -> Option<Task>;
+    register(server: ServerId, lease: Duration, now: Timestamp) -> Fence;
+    renew(writer: Owner, lease: Duration, now: Timestamp) -> ();
+    lapsed(now: Timestamp) -> Vec<Owner>;
+    take_over(taker: Owner, lapsed: Owner, now: Timestamp) -> Vec<Runner>;
+    owned(server: ServerId) -> Owned;
+    server_of(task: TaskId) -> Option<ServerId>;
+    wishes(server: ServerId) -> Vec<Wish>;
     project(id: ProjectId) -> Option<Project>;
     project_at(path: &Path) -> Option<Project>;
     projects() -> Vec<Project>;
@@ -136,6 +151,7 @@ delegate! {
     pending_changes_of_task(id: TaskId) -> Vec<PendingChange>;
     worktree_of_session(id: SessionId) -> Option<Worktree>;
     worktree_of_task(id: TaskId) -> Option<Worktree>;
+    orphaned_worktrees() -> Vec<Worktree>;
 }
 
 const SESSION: SessionId = SessionId::from_uuid(Uuid::from_u128(1));
@@ -205,6 +221,10 @@ fn hash(text: &str) -> u128 {
 }
 
 async fn start(faults: Vec<Fault>) -> (Arc<Faulty>, Log, Broker) {
+    start_as(faults, Standing::default()).await
+}
+
+async fn start_as(faults: Vec<Fault>, standing: Standing) -> (Arc<Faulty>, Log, Broker) {
     let (commits, volatile) = (AtomicUsize::new(0), std::sync::Mutex::default());
     let store = Arc::new(Faulty { inner: MemStore::new(), faults, commits, volatile });
     let session = Session {
@@ -222,7 +242,7 @@ async fn start(faults: Vec<Fault>) -> (Arc<Faulty>, Log, Broker) {
     store.inner.commit(WriteBatch { changes, ..WriteBatch::default() }).await.unwrap();
     let shared: Arc<dyn Store> = Arc::clone(&store) as _;
     let broker = Broker::new(Arc::clone(&shared));
-    let (log, _writer) = Log::start(shared, broker.clone());
+    let (log, _writer) = Log::start(shared, broker.clone(), standing);
     (store, log, broker)
 }
 
@@ -411,12 +431,78 @@ fn what_a_database_lost_unnoticed_is_written_again_before_anything_is_put_behind
             log.write(journaled("one", RUNNERS[0], 1)).await.unwrap();
             store.volatile().clear();
             if elsewhere {
-                log.write(Entry { session: None, changes: vec![project("another")], frames: Vec::new() }).await.unwrap();
+                log.write(Entry { session: None, changes: vec![project("another")], frames: Vec::new() })
+                    .await
+                    .unwrap();
             } else {
                 tokio::time::sleep(limits::VOLATILE.1 * 2).await;
             }
             assert_eq!(store.inner.last_seq(SESSION).await.unwrap(), Seq(1));
             assert_eq!(store.runner(RUNNERS[0]).await.unwrap().unwrap().consumed.position, Position(1));
         }
+    });
+}
+
+const LEASE: Duration = Duration::from_secs(3600);
+
+/// A log of one of two servers, and the other one's writer.
+async fn shared(faults: Vec<Fault>) -> (Arc<Faulty>, Log, Broker, Standing, Owner) {
+    let [here, there] = [91, 92].map(|number| ServerId::from_uuid(Uuid::from_u128(number)));
+    // Each is the first to register, so the fence is known before there is a store.
+    let [here, there] = [here, there].map(|server| Owner { server, fence: Fence(1) });
+    let standing = Standing::of(here);
+    let (store, log, broker) = start_as(faults, standing.clone()).await;
+    for writer in [here, there] {
+        let fence = store.register(writer.server, LEASE, Timestamp::UNIX_EPOCH).await.unwrap();
+        assert_eq!(fence, writer.fence);
+    }
+    (store, log, broker, standing, there)
+}
+
+/// The other server's frame under this number.
+async fn by_other(store: &Faulty, writer: Owner, text: &str, seq: u64) {
+    let frames = vec![StoredFrame { session_id: SESSION, seq: Seq(seq), body: said(text).encode(Seq(seq)).into() }];
+    let batch = WriteBatch { changes: Vec::new(), frames, durable: true, writer: Some(writer) };
+    store.inner.commit(batch).await.unwrap();
+}
+
+#[test]
+fn a_number_that_another_server_gave_away_is_not_given_again() {
+    // The last of these is written, and nobody is told.
+    for faults in [vec![], vec![Fault::None, Fault::None, Fault::After], vec![Fault::None, Fault::Before]] {
+        run(async {
+            let (store, log, broker, _, other) = shared(faults).await;
+            let mut client = broker.subscribe(SESSION, Seq::ZERO).await.unwrap();
+            log.write(journaled("one", RUNNERS[0], 1)).await.unwrap();
+            assert_eq!(store.inner.last_seq(SESSION).await.unwrap(), Seq(1), "it is on disk at once");
+            by_other(&store, other, "two", 2).await;
+            log.write(entry("three")).await.unwrap();
+            by_other(&store, other, "four", 4).await;
+            broker.look(SESSION).await.unwrap();
+            let texts = ["one", "two", "three", "four"].map(str::to_owned);
+            let mut seen = Vec::new();
+            while seen.len() < texts.len() {
+                seen.extend(client.next().await.unwrap().unwrap());
+            }
+            assert_eq!(stored(&seen), expected(&texts));
+            let kept = store.frames_after(SESSION, Seq::ZERO, ALL).await.unwrap();
+            assert_eq!(stored(&kept), expected(&texts));
+        });
+    }
+}
+
+#[test]
+fn a_log_that_is_fenced_off_refuses_all_and_says_so() {
+    run(async {
+        let (store, log, _, standing, _) = shared(Vec::new()).await;
+        log.write(entry("one")).await.unwrap();
+        store.register(ServerId::from_uuid(Uuid::from_u128(91)), LEASE, Timestamp::UNIX_EPOCH).await.unwrap();
+        assert!(!standing.is_fenced_off());
+        let (first, second) = tokio::join!(log.write(entry("two")), log.write(changing("three")));
+        for refused in [first, second, log.write(entry("four")).await] {
+            assert!(matches!(refused, Err(StoreError::FencedOff)), "{refused:?}");
+        }
+        assert!(standing.is_fenced_off());
+        assert_eq!(store.inner.last_seq(SESSION).await.unwrap(), Seq(1));
     });
 }

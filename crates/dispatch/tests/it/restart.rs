@@ -28,7 +28,7 @@ struct Bench {
     session: Option<SessionId>,
 }
 
-fn agent() -> AgentSpec {
+pub(crate) fn agent() -> AgentSpec {
     AgentSpec {
         name: "fake".into(),
         label: "Fake".into(),
@@ -73,6 +73,7 @@ impl Bench {
             warm: Arc::new(self.world.clone()),
             oneshot: Arc::new(OneshotBackend::new(self.world.clone())),
             git: boocoder_worktree::Git::new(boocoder_worktree::Limits::default()),
+            server: None,
             config: DispatchConfig { worktrees: self.worktrees.path().join("w"), limits: self.limits.clone() },
         };
         let dispatcher = runtime.block_on(Dispatcher::start(parts)).unwrap();
@@ -180,12 +181,11 @@ fn prompt(n: usize) -> String {
 }
 
 /// What the frames tell of the message of a task.
-fn said(frames: &[Frame], task: TaskId) -> String {
-    let delta = |frame: &Frame| match &frame.body {
-        FrameBody::Delta { content } if frame.task_id == Some(task) => Some(content.clone()),
-        _ => None,
-    };
-    frames.iter().filter_map(delta).collect()
+pub(crate) fn said(frames: &[Frame], task: TaskId) -> String {
+    let delta = |frame: &&Frame| matches!(frame.body, FrameBody::Delta { .. }) && frame.task_id == Some(task);
+    let text =
+        |frame: &Frame| if let FrameBody::Delta { content } = &frame.body { content.clone() } else { String::new() };
+    frames.iter().filter(delta).map(text).collect()
 }
 
 fn play(ops: &[Op]) -> Result<(), TestCaseError> {
@@ -294,7 +294,11 @@ fn a_cancellation_is_carried_out_by_the_next_dispatcher() {
     bench.run(async |dispatcher| {
         let wanted = boocoder_store::Change::RequestCancel { task, by: boocoder_model::DecidedBy::User };
         let changes = vec![wanted];
-        dispatcher.store().commit(boocoder_store::WriteBatch { changes, frames: vec![], durable: true }).await.unwrap();
+        dispatcher
+            .store()
+            .commit(boocoder_store::WriteBatch { changes, frames: vec![], durable: true, writer: None })
+            .await
+            .unwrap();
     });
     bench.kill();
     bench.start();

@@ -58,6 +58,11 @@ impl World {
         self.lock().values_mut().for_each(Journal::die);
     }
 
+    /// Whether there is anything left of any.
+    pub(crate) fn has_runners(&self) -> bool {
+        !self.lock().is_empty()
+    }
+
     /// How many prompts agents were given.
     pub(crate) fn prompts(&self) -> usize {
         self.lock().values().map(|journal| journal.prompts).sum()
@@ -70,6 +75,7 @@ impl Journal {
         self.grown.send_replace(self.records.len());
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a test is a shell: it draws the ids that a runner would draw")]
     fn step(&mut self) -> bool {
         let Some(step) = self.script.pop_front() else { return false };
         let in_turn = |event| SessionEvent::Agent { turn: self.turn, event };
@@ -270,6 +276,7 @@ impl AgentSession for Session {
         let journal = runners.get_mut(&self.id).ok_or(BackendError::Closed)?;
         if journal.turn == Some(turn) && !journal.script.is_empty() {
             journal.script.clear();
+            journal.question = None;
             journal.push(None);
             journal
                 .push(Some(SessionEvent::TurnEnded { turn, outcome: TurnOutcome::cancelled(decided_by, "cancelled") }));

@@ -47,7 +47,7 @@ pub async fn a_conflict_takes_the_whole_batch_back(store: &dyn Store) {
         // The guard that fails: the task was just set running.
         moved(&task, TaskState::Completed),
     ];
-    let batch = WriteBatch { changes, frames: vec![frame(&world.session, 1)], durable: true };
+    let batch = WriteBatch { changes, frames: vec![frame(&world.session, 1)], durable: true, writer: None };
     let error = store.commit(batch).await.expect_err("the last change does not fit");
     assert!(matches!(error, StoreError::Conflict { what: "task", .. }), "{error:?}");
 

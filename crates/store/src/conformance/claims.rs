@@ -11,7 +11,7 @@ use super::{PATIENCE, write};
 use crate::{Change, Store};
 
 async fn claim(store: &dyn Store) -> Option<Task> {
-    store.claim_task(at(77)).await.expect("a claim")
+    store.claim_task(None, at(77)).await.expect("a claim")
 }
 
 async fn claimed_id(store: &dyn Store) -> Option<TaskId> {

@@ -8,7 +8,7 @@ use super::{refused, write};
 use crate::{Change, ReadBudget, Store, StoreError, StoredFrame, WriteBatch};
 
 async fn append(store: &dyn Store, frames: Vec<StoredFrame>, durable: bool) -> Result<(), StoreError> {
-    store.commit(WriteBatch { changes: Vec::new(), frames, durable }).await
+    store.commit(WriteBatch { changes: Vec::new(), frames, durable, writer: None }).await
 }
 
 fn is_conflict(result: &Result<(), StoreError>) -> bool {
@@ -53,7 +53,7 @@ pub async fn frames_leave_no_hole_and_no_number_twice(store: &dyn Store) {
         for durable in [false, true] {
             assert!(is_conflict(&append(store, wrong.clone(), durable).await), "{wrong:?}");
             let changes = vec![put(&message(&task))];
-            let refused = store.commit(WriteBatch { changes, frames: wrong.clone(), durable }).await;
+            let refused = store.commit(WriteBatch { changes, frames: wrong.clone(), durable, writer: None }).await;
             assert!(is_conflict(&refused), "{wrong:?}");
         }
     }
@@ -70,7 +70,7 @@ pub async fn frames_of_several_sessions_are_written_together(store: &dyn Store) 
     let (here, there) = (&world.session, session(&world.project));
     let changes = vec![Change::AddSession(there.clone())];
     let frames = vec![frame(&there, 1), frame(here, 1), frame(&there, 2)];
-    let batch = WriteBatch { changes, frames, durable: true };
+    let batch = WriteBatch { changes, frames, durable: true, writer: None };
     store.commit(batch).await.expect("a session with its first frames");
 
     let mixed = vec![frame(here, 2), frame(&there, 4)];
@@ -89,7 +89,8 @@ pub async fn one_of_two_writers_gets_the_number(store: &dyn Store) {
         let (mut left, mut right) = (frame(&world.session, seq), frame(&world.session, seq));
         left.body = "\"left\"".into();
         right.body = "\"right\"".into();
-        let with_change = WriteBatch { changes: vec![put(&message(&task))], frames: vec![right], durable: true };
+        let with_change =
+            WriteBatch { changes: vec![put(&message(&task))], frames: vec![right], durable: true, writer: None };
         let results: [_; 2] = join(append(store, vec![left], false), store.commit(with_change)).await.into();
         assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1, "{results:?}");
         assert!(results.iter().any(is_conflict), "{results:?}");
@@ -105,7 +106,7 @@ pub async fn frames_that_are_expected_are_there_or_nothing_is_written(store: &dy
     let expect = |through| Change::ExpectFrames { session: session.id, through: Seq(through) };
     append(store, vec![frame(session, 1), frame(session, 2)], false).await.expect("frames");
     write(store, [expect(2)]).await;
-    let batch = WriteBatch { changes: vec![expect(3)], frames: vec![frame(session, 3)], durable: true };
+    let batch = WriteBatch { changes: vec![expect(3)], frames: vec![frame(session, 3)], durable: true, writer: None };
     let refused = store.commit(batch).await;
     assert!(matches!(refused, Err(StoreError::Conflict { what: "session", .. })), "its own frames do not count");
     assert_eq!(store.last_seq(session.id).await.expect("a read"), Seq(2));
@@ -176,6 +177,7 @@ pub async fn a_log_is_compacted_before_the_batch_is_appended(store: &dyn Store) 
         changes: vec![compact(session, through)],
         frames: vec![frame(session, seq)],
         durable: true,
+        writer: None,
     };
     let error = store.commit(batch(3, 3)).await.expect_err("the log has two frames");
     assert!(matches!(error, StoreError::Conflict { what: "session", .. }), "{error:?}");
@@ -195,7 +197,8 @@ pub async fn a_refused_compaction_leaves_the_log(store: &dyn Store) {
     assert_eq!(refused(store, "session", compact(&stranger, 0)).await, detail);
 
     let changes = vec![compact(session, 1)];
-    let refused = store.commit(WriteBatch { changes, frames: vec![frame(session, 4)], durable: true }).await;
+    let refused =
+        store.commit(WriteBatch { changes, frames: vec![frame(session, 4)], durable: true, writer: None }).await;
     assert!(is_conflict(&refused), "{refused:?}");
     assert_eq!(numbers(store, session, 0).await, (0, 2, vec![1, 2]));
     write(store, [compact(session, 1)]).await;

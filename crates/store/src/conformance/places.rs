@@ -58,7 +58,7 @@ pub async fn a_removed_session_is_hidden_with_what_it_shows(store: &dyn Store) {
         Change::AddPending(Box::new(world.pending())),
     ];
     let frames = vec![frame(&world.session, 1)];
-    let batch = WriteBatch { changes: changes.into(), frames: frames.clone(), durable: true };
+    let batch = WriteBatch { changes: changes.into(), frames: frames.clone(), durable: true, writer: None };
     store.commit(batch).await.expect("a batch that fits");
     write(store, [Change::RemoveSession { id: session, at: at(99) }]).await;
 
@@ -128,4 +128,10 @@ pub async fn a_worktree_has_one_owner_and_an_owner_one_worktree(store: &dyn Stor
     assert_eq!(refused(store, "worktree", removal).await, "there is none with this id");
     write(store, [Change::AddWorktree(second.clone())]).await;
     assert_eq!(store.worktree_of_session(session.id).await.expect("a read"), Some(second));
+    assert_eq!(store.orphaned_worktrees().await.expect("a read"), []);
+    let left = store.worktree_of_session(session.id).await.expect("a read").expect("it is there");
+    write(store, [Change::RemoveSession { id: session.id, at: at(98) }]).await;
+    assert_eq!(store.orphaned_worktrees().await.expect("a read"), [left.clone()]);
+    write(store, [Change::RemoveWorktree { id: left.id, at: at(99) }]).await;
+    assert_eq!(store.orphaned_worktrees().await.expect("a read"), []);
 }

@@ -37,7 +37,7 @@ async fn position(store: &dyn Store, runner: &Runner) -> u64 {
 /// not.
 async fn commit(store: &dyn Store, changes: Vec<Change>, frames: Vec<StoredFrame>) -> Result<(), StoreError> {
     let durable = frames.len().is_multiple_of(2);
-    store.commit(WriteBatch { changes, frames, durable }).await
+    store.commit(WriteBatch { changes, frames, durable, writer: None }).await
 }
 
 fn is_conflict(result: &Result<(), StoreError>, noun: &str) -> bool {
@@ -187,7 +187,7 @@ pub async fn one_of_two_readers_of_a_journal_takes_it_in(store: &dyn Store) {
         let taken = [None, consumed(seq).turn].map(|turn| Consumed { turn, ..consumed(seq) });
         let [left, right] = taken.map(|consumed| {
             let changes = vec![Change::Consume { runner: runner.id, consumed }];
-            WriteBatch { changes, frames: vec![frame(&world.session, seq)], durable: false }
+            WriteBatch { changes, frames: vec![frame(&world.session, seq)], durable: false, writer: None }
         });
         let results: [_; 2] = join(store.commit(left), store.commit(right)).await.into();
         let winners: Vec<_> = (0..2).filter(|side| results[*side].is_ok()).collect();

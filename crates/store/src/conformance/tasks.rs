@@ -103,7 +103,7 @@ pub async fn a_request_to_cancel_stays_with_its_task(store: &dyn Store) {
     let queued = world.stored_task(store).await;
     let request = |by| Change::RequestCancel { task: queued.id, by };
     assert_eq!(refused(store, "task", request(DecidedBy::User)).await, "it is queued");
-    let running = store.claim_task(at(41)).await.expect("a claim").expect("a task");
+    let running = store.claim_task(None, at(41)).await.expect("a claim").expect("a task");
     assert_eq!(running.cancel_requested, None);
 
     for (position, by) in DecidedBy::ALL.iter().enumerate() {

@@ -105,7 +105,7 @@ pub async fn any_text_survives(store: &dyn Store) {
         Change::AddPending(Box::new(pending.clone())),
     ];
     changes.extend(questions.iter().map(|open| Change::OpenInteraction(Box::new(open.clone()))));
-    let batch = WriteBatch { changes, frames: vec![frame.clone()], durable: true };
+    let batch = WriteBatch { changes, frames: vec![frame.clone()], durable: true, writer: None };
     store.commit(batch).await.expect("any text is written");
     let answer = InteractionOutcome::Accepted(Some(raw()));
     let settle = Change::SettleInteraction {

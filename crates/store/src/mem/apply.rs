@@ -9,13 +9,15 @@ use jiff::Timestamp;
 
 use super::tables::{Kept, Log, Tables, Undo};
 use crate::rule::{self, conflict};
-use crate::{Change, StoreError, StoredFrame, WriteBatch, frames};
+use crate::{Change, StoreError, StoredFrame, Wish, WriteBatch, Writer, frames};
 
 impl Tables {
     /// Writes all of the batch, or nothing.
     pub(super) fn commit(&mut self, batch: WriteBatch) -> Result<(), StoreError> {
+        self.check_writer(batch.writer)?;
         let mut undo = Undo::default();
-        let changed = batch.changes.into_iter().try_for_each(|change| self.apply(change, &mut undo));
+        let writer = batch.writer;
+        let changed = batch.changes.into_iter().try_for_each(|change| self.apply(change, writer, &mut undo));
         let written = changed.and_then(|()| self.append(batch.frames));
         if written.is_err() {
             undo.run(self);
@@ -35,7 +37,7 @@ impl Tables {
         Ok(())
     }
 
-    fn apply(&mut self, change: Change, undo: &mut Undo) -> Result<(), StoreError> {
+    fn apply(&mut self, change: Change, writer: Option<Writer>, undo: &mut Undo) -> Result<(), StoreError> {
         match change {
             Change::AddProject(project) => self.add_project(project, undo),
             Change::AddSession(session) => self.add_session(session, undo),
@@ -56,10 +58,11 @@ impl Tables {
             Change::RemoveWorktree { id, at } => self.remove_worktree(id, at, undo),
             Change::AddPending(pending) => self.add_pending(*pending, undo),
             Change::SetPendingStatus { id, from, to, at: _ } => self.set_pending_status(id, from, to, undo),
-            Change::AddRunner(runner) => self.add_runner(*runner, undo),
+            Change::AddRunner(runner) => self.add_runner(*runner, writer, undo),
             Change::Consume { runner, consumed } => self.consume(runner, consumed, undo),
             Change::EndRunner { id, at } => self.end_runner(id, at, undo),
             Change::ExpectFrames { session, through } => self.expect_frames(session, through),
+            Change::PutWish(wish) => self.put_wish(wish, undo),
             Change::CompactFrames { session, through } => self.compact(session, through, undo),
         }
     }
@@ -242,14 +245,24 @@ impl Tables {
         Ok(())
     }
 
-    fn add_runner(&mut self, runner: Runner, undo: &mut Undo) -> Result<(), StoreError> {
+    fn add_runner(&mut self, runner: Runner, writer: Option<Writer>, undo: &mut Undo) -> Result<(), StoreError> {
         require(!self.runners.contains_key(&runner.id), "runner", rule::ID_TAKEN)?;
         self.check_place("runner", None, runner.chat_id)?;
         self.check_task_of("runner", Some(runner.task_id))?;
         let is_same = |other: &Runner| other.chat_id == runner.chat_id && other.agent == runner.agent;
         let is_free = runner.chat_id.is_none() || !self.live_runners().any(is_same);
         require(is_free, "runner", rule::HAS_RUNNER)?;
+        if let Some(writer) = writer {
+            undo.put(self, |tables| &mut tables.runner_owners, runner.id, writer.server);
+        }
         undo.put(self, |tables| &mut tables.runners, runner.id, Kept::new(runner));
+        Ok(())
+    }
+
+    fn put_wish(&mut self, wish: Wish, undo: &mut Undo) -> Result<(), StoreError> {
+        let asked = self.interactions.get(&wish.interaction_id);
+        rule::opens(asked.ok_or_else(|| conflict("interaction", rule::ABSENT))?)?;
+        undo.put(self, |tables| &mut tables.wishes, wish.interaction_id, wish);
         Ok(())
     }
 

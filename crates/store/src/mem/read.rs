@@ -9,10 +9,10 @@ use boocoder_model::{
 };
 use jiff::Timestamp;
 
-use super::tables::{Kept, Log, Tables};
+use super::tables::{Kept, Log, Tables, TaskOwner};
 use crate::frames::Spent;
 use crate::limits::LISTED_TASKS;
-use crate::{InteractionFilter, ReadBudget, StoredFrame, TaskFilter};
+use crate::{InteractionFilter, ReadBudget, StoreError, StoredFrame, TaskFilter, Writer};
 
 impl Tables {
     pub(super) fn live_session(&self, id: SessionId) -> Option<&Session> {
@@ -32,18 +32,24 @@ impl Tables {
         session.is_none_or(|id| self.live_session(id).is_some()) && chat.is_none_or(|id| self.live_chat(id).is_some())
     }
 
-    /// Takes the oldest queued task whose chat has no other task before it.
-    pub(super) fn claim(&mut self, now: Timestamp) -> Option<Task> {
+    /// Takes the oldest queued task whose chat has no other task before it and whose agent no other server keeps.
+    pub(super) fn claim(&mut self, by: Option<Writer>, now: Timestamp) -> Result<Option<Task>, StoreError> {
+        self.check_writer(by)?;
         let running = self.tasks.values().filter(|task| task.state == TaskState::Running);
         let mut busy: BTreeSet<ChatId> = running.filter_map(|task| task.chat_id).collect();
         let next = self.tasks.values().filter(|task| task.state == TaskState::Queued).find_map(|task| {
             let is_first = task.chat_id.is_none_or(|chat| busy.insert(chat));
-            (is_first && self.is_shown(task.session_id, task.chat_id)).then_some(task.id)
-        })?;
-        let task = self.tasks.get_mut(&next)?;
+            let is_free = is_first && self.is_shown(task.session_id, task.chat_id) && !self.is_elsewhere(task, by);
+            is_free.then_some(task.id)
+        });
+        let Some(task) = next.and_then(|id| self.tasks.get_mut(&id)) else { return Ok(None) };
         task.state = TaskState::Running;
         task.started_at = Some(now);
-        Some(task.clone())
+        let task = task.clone();
+        if let Some(by) = by {
+            self.task_owners.insert(task.id, TaskOwner { server: by.server, is_taken_over: false });
+        }
+        Ok(Some(task))
     }
 
     pub(super) fn frames_after(&self, session: SessionId, after: Seq, budget: ReadBudget) -> Vec<StoredFrame> {

@@ -5,11 +5,14 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use boocoder_model::{
-    AgentName, AgentSession, Chat, ChatId, Interaction, InteractionId, Message, MessageId, PendingChange, PendingId,
-    Project, ProjectId, Runner, RunnerId, Seq, Session, SessionId, Task, TaskId, Turn, TurnId, Worktree, WorktreeId,
+    AgentName, AgentSession, Chat, ChatId, Fence, Interaction, InteractionId, Message, MessageId, PendingChange,
+    PendingId, Project, ProjectId, Runner, RunnerId, Seq, ServerId, Session, SessionId, Task, TaskId, Turn, TurnId,
+    Worktree, WorktreeId,
 };
 use indexmap::IndexMap;
 use jiff::Timestamp;
+
+use crate::Wish;
 
 /// Something that can be removed and is kept all the same.
 #[derive(Clone, Debug)]
@@ -32,6 +35,21 @@ impl<T> Kept<T> {
     }
 }
 
+/// A server, as it registered and renewed its lease.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Registered {
+    pub(super) fence: Fence,
+    pub(super) alive_until: Timestamp,
+}
+
+/// Whose a task is that was claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TaskOwner {
+    pub(super) server: ServerId,
+    /// Its agent lives elsewhere: it can only be settled.
+    pub(super) is_taken_over: bool,
+}
+
 /// Every table, in the order in which things were added.
 #[derive(Debug, Default)]
 pub(super) struct Tables {
@@ -49,6 +67,10 @@ pub(super) struct Tables {
     /// Removed means ended.
     pub(super) runners: IndexMap<RunnerId, Kept<Runner>>,
     pub(super) logs: IndexMap<SessionId, Log>,
+    pub(super) servers: IndexMap<ServerId, Registered>,
+    pub(super) task_owners: IndexMap<TaskId, TaskOwner>,
+    pub(super) runner_owners: IndexMap<RunnerId, ServerId>,
+    pub(super) wishes: IndexMap<InteractionId, Wish>,
 }
 
 /// The log of a session: its first frame has the number after the floor, so a frame's place tells its number.

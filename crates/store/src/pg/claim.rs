@@ -6,21 +6,33 @@ use tokio_postgres::Row;
 
 use super::PgStore;
 use super::commit::{Setback, Undone, end};
-use super::conn::{Query, params};
+use super::conn::{Params, Query, params};
 use super::failure::{Attempts, Failure};
+use super::servers::held;
+use super::steps::{Guard, Step};
 use super::table::{Fields, Noun};
-use crate::StoreError;
+use crate::{StoreError, Writer};
 
 /// Takes the oldest queued task with nothing of its chat before it. Rows that another claim holds are passed over; a
 /// claim that this cannot see yet is met by the rule that a chat runs one task at a time.
-fn claim_sql() -> String {
+///
+/// Among several servers, a task is passed over whose agent lives under a runner of another one, which will claim it.
+fn claim_sql(is_shared: bool) -> String {
+    let (owned, here) = if is_shared {
+        let here = "AND NOT EXISTS (SELECT FROM runners WHERE runners.chat_id = next.chat_id \
+                      AND runners.agent = next.agent AND ended_at IS NULL AND server_id IS DISTINCT FROM $2) ";
+        (", server_id = $2", here)
+    } else {
+        ("", "")
+    };
     format!(
-        "UPDATE tasks SET state = 'running', started_at = $1 WHERE id = (\
+        "UPDATE tasks SET state = 'running', started_at = $1{owned} WHERE id = (\
            SELECT id FROM tasks next WHERE state = 'queued' \
              AND NOT EXISTS (SELECT FROM sessions WHERE id = next.session_id AND removed_at IS NOT NULL) \
              AND NOT EXISTS (SELECT FROM chats WHERE id = next.chat_id AND removed_at IS NOT NULL) \
              AND NOT EXISTS (SELECT FROM tasks other WHERE other.chat_id = next.chat_id \
                AND other.state IN ('queued', 'running') AND (other.state = 'running' OR other.position < next.position)) \
+             {here}\
            ORDER BY position LIMIT 1 FOR UPDATE SKIP LOCKED) \
          RETURNING {}, pg_current_xact_id()::text AS transaction",
         Task::TABLE.columns.join(", ")
@@ -28,12 +40,15 @@ fn claim_sql() -> String {
 }
 
 impl PgStore {
-    pub(super) async fn claim(&self, now: Timestamp) -> Result<Option<Task>, StoreError> {
-        let claim = Query::new(claim_sql(), params![now]);
+    pub(super) async fn claim(&self, by: Option<Writer>, now: Timestamp) -> Result<Option<Task>, StoreError> {
+        let mut params: Params<'_> = params![now];
+        params.extend(by.map(|by| Box::new(by.server.as_uuid()) as _));
+        let mut steps = Vec::from_iter(by.map(held).transpose()?);
+        steps.push(Step::plain(Query::new(claim_sql(by.is_some()), params)));
         let mut attempts = Attempts::new(&self.limits);
         loop {
             let mut row = None;
-            let failure = match self.attempt_claim(&claim, &mut row).await {
+            let failure = match self.attempt_claim(&steps, &mut row).await {
                 Ok(()) => return read(row),
                 Err(Setback::Unknown(_, Some(transaction))) if self.was_committed(&transaction).await? => {
                     return read(row);
@@ -52,9 +67,25 @@ impl PgStore {
     }
 
     /// One claim. The row stays with the caller, who needs it if the end remains unknown.
-    async fn attempt_claim(&self, claim: &Query<'_>, row: &mut Option<Row>) -> Result<(), Setback> {
+    async fn attempt_claim(&self, steps: &[Step<'_>], row: &mut Option<Row>) -> Result<(), Setback> {
         let mut conn = self.durable.get().await?;
-        let answer = conn.begin(&[claim]).await?.pop().transpose();
+        let queries: Vec<_> = steps.iter().map(|step| &step.query).collect();
+        let mut answers = conn.begin(&queries).await?;
+        let answer = answers.pop().transpose();
+        match answers.pop() {
+            None => {}
+            Some(Ok(held)) if !held.is_empty() => {}
+            Some(Ok(_)) => {
+                conn.rollback().await?;
+                return Err(Setback::Undone(Undone::Refused(Guard::Writer)));
+            }
+            Some(Err(failure)) => {
+                if failure.is_verdict() {
+                    conn.rollback().await?;
+                }
+                return Err(failure.into());
+            }
+        }
         if matches!(&answer, Err(failure) if !failure.is_verdict()) {
             return Ok(answer.map(drop)?);
         }

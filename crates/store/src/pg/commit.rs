@@ -13,11 +13,10 @@ use super::PgStore;
 use super::conn::{Conn, Pool, Query, params};
 use super::consume;
 use super::failure::{Attempts, Failure};
-use super::listen::wake;
 use super::steps::{self, Guard, Plan, Step};
 use super::table::{Fields, bigint};
 use crate::rule::{self, conflict};
-use crate::{Change, Store, StoreError, StoredFrame, WriteBatch};
+use crate::{Store, StoreError, StoredFrame, WriteBatch};
 
 /// The number of the transaction that is open, which outlives the connection.
 const TRANSACTION: &str = "SELECT pg_current_xact_id()::text AS id";
@@ -75,9 +74,9 @@ impl PgStore {
                 return Err(StoreError::Unreachable(failure.into()));
             }
         }
-        if batch.changes.iter().any(Change::wakes_claimers) {
+        if batch.wakes_claimers() {
             // The notification comes back to this process, too, but later.
-            wake(&self.wakeups);
+            self.ears.wake();
         }
         Ok(())
     }
@@ -109,6 +108,8 @@ impl PgStore {
         };
         Ok(match refused {
             Guard::Rule(what, detail) => conflict(what, detail),
+            Guard::Writer => StoreError::FencedOff,
+            Guard::Lapsed => conflict("server", rule::ALIVE),
             Guard::Task(id) => found("task", self.task(id).await?.map(|task| task.state.as_str())),
             Guard::Pending(id) => {
                 found("pending change", self.pending_change(id).await?.map(|pending| pending.status.as_str()))
@@ -161,11 +162,12 @@ async fn attempt(pool: &Pool, plan: &Plan<'_>) -> Result<(), Setback> {
                 answer => Ok(answer.map(drop)?),
             }
         }
-        Plan::Together(steps) => transact(&mut pool.get().await?, steps).await,
+        Plan::Together(steps) => transact(&mut pool.get().await?, steps, &mut Vec::new()).await,
     }
 }
 
-async fn transact(conn: &mut Conn, steps: &[Step<'_>]) -> Result<(), Setback> {
+/// Runs steps in one transaction. What each brought stays with the caller, who needs it if the end remains unknown.
+pub(super) async fn transact(conn: &mut Conn, steps: &[Step<'_>], brought: &mut Vec<Vec<Row>>) -> Result<(), Setback> {
     let transaction = Query::new(TRANSACTION, params![]);
     let queries: Vec<_> = [&transaction].into_iter().chain(steps.iter().map(|step| &step.query)).collect();
     let mut answers = conn.begin(&queries).await?.into_iter();
@@ -173,7 +175,10 @@ async fn transact(conn: &mut Conn, steps: &[Step<'_>]) -> Result<(), Setback> {
     let guarded = steps.iter().zip(answers).find_map(|(step, answer)| match (answer, step.guard) {
         (Err(failure), _) => Some(Undone::Failed(failure)),
         (Ok(rows), Some(guard)) if rows.is_empty() => Some(Undone::Refused(guard)),
-        (Ok(_), _) => None,
+        (Ok(rows), _) => {
+            brought.push(rows);
+            None
+        }
     });
     let Some(undone) = guarded else { return end(conn, number).await };
     if !matches!(&undone, Undone::Failed(failure) if !failure.is_verdict()) {

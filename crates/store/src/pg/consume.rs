@@ -8,23 +8,34 @@ use tokio_postgres::types::Json;
 
 use super::conn::{Query, params};
 use super::doc::{TurnBegunDoc, UsageLedgerDoc};
+use super::news;
 use super::steps::{Guard, NUMBERED, Step, columns};
 use super::table::bigint;
 use crate::rule::{self, conflict};
-use crate::{Change, StoreError, StoredFrame};
+use crate::{Change, StoreError, StoredFrame, Writer};
 
 /// Writes how far journals are taken in, then the frames. If one of the runners does not let that through, a frame of no
-/// session comes before the others; no row may hold it, so nothing is written.
-fn statement() -> String {
+/// session comes before the others; no row may hold it, so nothing is written. If the writer is fenced off, a frame
+/// without a body does the same, and else the other servers are told of the sessions, each once.
+fn statement(is_fenced: bool) -> String {
+    let (held, barred, told) = if is_fenced {
+        let held = "held AS (SELECT 1 FROM servers WHERE id = $10 AND fence = $11 FOR KEY SHARE), ";
+        let barred = "SELECT $10::uuid, 0, NULL WHERE NOT EXISTS (SELECT FROM held) UNION ALL ";
+        let told =
+            format!(" RETURNING pg_notify('{}', '{} ' || $10::uuid || ' ' || session_id)", news::CHANNEL, news::FRAMES);
+        (held, barred, told)
+    } else {
+        ("", "", String::new())
+    };
     format!(
-        "WITH taken AS (\
+        "WITH {held}taken AS (\
            UPDATE runners SET consumed = new.consumed, ledger = new.ledger, turn = new.turn \
            FROM unnest($5::uuid[], $6::bigint[], $7::bigint[], $8::json[], $9::json[]) \
              AS new (id, least, consumed, ledger, turn) \
            WHERE runners.id = new.id AND runners.ended_at IS NULL AND runners.consumed <= new.least RETURNING 1) \
          INSERT INTO frames (session_id, seq, body) \
-         SELECT NULL, NULL, NULL WHERE (SELECT count(*) FROM taken) < cardinality($5::uuid[]) \
-         UNION ALL {NUMBERED}"
+         {barred}SELECT NULL, NULL, NULL WHERE (SELECT count(*) FROM taken) < cardinality($5::uuid[]) \
+         UNION ALL {NUMBERED}{told}"
     )
 }
 
@@ -62,6 +73,7 @@ pub(super) fn taken(changes: &[Change]) -> Result<Option<BTreeMap<RunnerId, Take
 pub(super) fn all<'a>(
     journals: &BTreeMap<RunnerId, Taken<'a>>,
     frames: &'a [StoredFrame],
+    writer: Option<Writer>,
 ) -> Result<Query<'a>, StoreError> {
     let number = |position: Position| bigint("runner", position.0);
     let ids: Vec<_> = journals.keys().map(|id| id.as_uuid()).collect();
@@ -71,7 +83,10 @@ pub(super) fn all<'a>(
     let turns: Vec<_> = journals.values().map(|taken| turn(taken.last)).collect();
     let mut params = columns(frames)?;
     params.extend(params![ids, least, last, ledgers, turns]);
-    Ok(Query::new(statement(), params))
+    if let Some(writer) = writer {
+        params.extend(params![writer.server.as_uuid(), bigint("server", writer.fence.0)?]);
+    }
+    Ok(Query::new(statement(writer.is_some()), params))
 }
 
 /// The step of a transaction that does other things, too.

@@ -134,7 +134,10 @@ fn broken_rule(error: &DbError) -> Option<StoreError> {
         "pending_changes" => "pending change",
         "pending_hunks" => "hunk",
         "runners" => "runner",
+        "wishes" => "wish",
         // The statement that takes journals in adds a frame of no session if it does not fit them.
+        // And one without a body if its writer is fenced off.
+        "frames" if error.column() == Some("body") => return Some(StoreError::FencedOff),
         "frames" if error.column() == Some("session_id") => return Some(conflict("runner", rule::PASSED)),
         "frames" => return Some(conflict("frame", SEQ)),
         _ => return None,

@@ -2,14 +2,15 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use boocoder_model::{
-    AgentName, AgentSession, Chat, ChatId, Interaction, InteractionId, Message, PendingChange, PendingId, Project,
-    ProjectId, Runner, RunnerId, Seq, Session, SessionId, Task, TaskId, Turn, Worktree,
+    AgentName, AgentSession, Chat, ChatId, Fence, Interaction, InteractionId, Message, PendingChange, PendingId,
+    Project, ProjectId, Runner, RunnerId, Seq, ServerId, Session, SessionId, Task, TaskId, Turn, Worktree,
 };
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
@@ -19,7 +20,9 @@ use super::failure::{Attempts, Failure};
 use super::nouns;
 use super::table::{Fields, Noun};
 use crate::limits::LISTED_TASKS;
-use crate::{InteractionFilter, ReadBudget, Store, StoreError, StoredFrame, TaskFilter, WriteBatch};
+use crate::{
+    InteractionFilter, News, Owned, ReadBudget, Store, StoreError, StoredFrame, TaskFilter, Wish, WriteBatch, Writer,
+};
 
 /// The frames that a budget allows: the sum runs along the index, so what is beyond the budget is not even sent.
 const FRAMES: &str = "SELECT seq, body FROM (\
@@ -52,7 +55,7 @@ impl PgStore {
         self.rows(&query).await?.iter().map(|row| N::read(&Fields::new(row, N::TABLE.what))).collect()
     }
 
-    async fn list<N: Noun>(&self, rest: &str, params: Params<'_>) -> Result<Vec<N>, StoreError> {
+    pub(super) async fn list<N: Noun>(&self, rest: &str, params: Params<'_>) -> Result<Vec<N>, StoreError> {
         self.all(Query::new(N::TABLE.select(rest), params)).await
     }
 
@@ -108,12 +111,44 @@ impl Store for PgStore {
         self.write(&batch).await
     }
 
-    async fn claim_task(&self, now: Timestamp) -> Result<Option<Task>, StoreError> {
-        self.claim(now).await
+    async fn claim_task(&self, by: Option<Writer>, now: Timestamp) -> Result<Option<Task>, StoreError> {
+        self.claim(by, now).await
     }
 
     fn wakeups(&self) -> watch::Receiver<u64> {
-        self.wakeups.subscribe()
+        self.ears.wakeups.subscribe()
+    }
+
+    fn news(&self) -> broadcast::Receiver<News> {
+        self.ears.news.subscribe()
+    }
+
+    async fn register(&self, server: ServerId, lease: Duration, _: Timestamp) -> Result<Fence, StoreError> {
+        self.enter(server, lease).await
+    }
+
+    async fn renew(&self, writer: Writer, lease: Duration, _: Timestamp) -> Result<(), StoreError> {
+        self.extend(writer, lease).await
+    }
+
+    async fn lapsed(&self, _: Timestamp) -> Result<Vec<Writer>, StoreError> {
+        self.lapsed_servers().await
+    }
+
+    async fn take_over(&self, taker: Writer, lapsed: Writer, now: Timestamp) -> Result<Vec<Runner>, StoreError> {
+        self.replace(taker, lapsed, now).await
+    }
+
+    async fn owned(&self, server: ServerId) -> Result<Owned, StoreError> {
+        self.owned_by(server).await
+    }
+
+    async fn server_of(&self, task: TaskId) -> Result<Option<ServerId>, StoreError> {
+        self.owner_of(task).await
+    }
+
+    async fn wishes(&self, server: ServerId) -> Result<Vec<Wish>, StoreError> {
+        self.wishes_of(server).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
@@ -267,6 +302,11 @@ impl Store for PgStore {
 
     async fn worktree_of_session(&self, session: SessionId) -> Result<Option<Worktree>, StoreError> {
         self.find("WHERE session_id = $1 AND removed_at IS NULL", params![session.as_uuid()]).await
+    }
+
+    async fn orphaned_worktrees(&self) -> Result<Vec<Worktree>, StoreError> {
+        let removed = "SELECT FROM sessions WHERE sessions.id = session_id AND sessions.removed_at IS NOT NULL";
+        self.list(&format!("WHERE removed_at IS NULL AND EXISTS ({removed}) ORDER BY position"), params![]).await
     }
 
     async fn worktree_of_task(&self, task: TaskId) -> Result<Option<Worktree>, StoreError> {

@@ -10,9 +10,11 @@ use uuid::Uuid;
 use super::conn::{Params, Query, params};
 use super::consume;
 use super::doc::InteractionOutcomeDoc;
+use super::news;
 use super::nouns;
+use super::servers::{held, put_wish};
 use super::table::{Noun, Table, bigint};
-use crate::{Change, StoreError, StoredFrame, WriteBatch, frames, rule};
+use crate::{Change, StoreError, StoredFrame, WriteBatch, Writer, frames, rule};
 
 /// The channel on which processes tell each other that a task may have become claimable.
 pub(super) const CHANNEL: &str = "boocoder_tasks";
@@ -49,12 +51,16 @@ pub(super) enum Guard {
     Task(TaskId),
     /// The interaction is settled.
     Interaction(InteractionId),
+    /// The writer is fenced off.
+    Writer,
+    /// The server's lease has not ended.
+    Lapsed,
     /// The pending change is not in the state that it should be in.
     Pending(PendingId),
 }
 
 impl<'a> Step<'a> {
-    fn plain(query: Query<'a>) -> Self {
+    pub(super) const fn plain(query: Query<'a>) -> Self {
         Self { query, guard: None }
     }
 
@@ -75,28 +81,32 @@ impl<'a> Step<'a> {
 pub(super) fn plan(batch: &WriteBatch) -> Result<Plan<'_>, StoreError> {
     match consume::taken(&batch.changes)? {
         Some(journals) if journals.is_empty() && batch.frames.is_empty() => Ok(Plan::Nothing),
-        Some(journals) if journals.is_empty() => Ok(Plan::Alone(append(&batch.frames)?)),
-        Some(journals) => Ok(Plan::Alone(consume::all(&journals, &batch.frames)?)),
+        Some(journals) if journals.is_empty() && batch.writer.is_none() => Ok(Plan::Alone(append(&batch.frames)?)),
+        Some(journals) => Ok(Plan::Alone(consume::all(&journals, &batch.frames, batch.writer)?)),
         None => Ok(Plan::Together(steps(batch)?)),
     }
 }
 
 /// The statements of a batch, in their order.
 fn steps(batch: &WriteBatch) -> Result<Vec<Step<'_>>, StoreError> {
-    let mut steps = Vec::with_capacity(batch.changes.len() + 2);
+    let mut steps = Vec::with_capacity(batch.changes.len() + 3);
+    steps.extend(batch.writer.map(held).transpose()?);
     for change in &batch.changes {
-        push(change, &mut steps)?;
+        push(change, batch.writer, &mut steps)?;
     }
     if !batch.frames.is_empty() {
         steps.push(Step::plain(append(&batch.frames)?));
     }
-    if batch.changes.iter().any(Change::wakes_claimers) {
+    if batch.wakes_claimers() {
         steps.push(Step::plain(Query::new("SELECT pg_notify($1, '')", params![CHANNEL])));
+    }
+    if let Some(writer) = batch.writer {
+        steps.extend(batch.news().into_iter().map(|about| Step::plain(news::tell(writer.server, about))));
     }
     Ok(steps)
 }
 
-fn push<'a>(change: &'a Change, steps: &mut Vec<Step<'a>>) -> Result<(), StoreError> {
+fn push<'a>(change: &'a Change, writer: Option<Writer>, steps: &mut Vec<Step<'a>>) -> Result<(), StoreError> {
     let step = match change {
         Change::AddProject(project) => Step::insert::<Project>(project)?,
         Change::AddSession(session) => Step::insert::<Session>(session)?,
@@ -136,7 +146,7 @@ fn push<'a>(change: &'a Change, steps: &mut Vec<Step<'a>>) -> Result<(), StoreEr
             let sql = "UPDATE pending_hunks SET status = $3 WHERE pending_id = $1 AND status = $2";
             Step::plain(Query::new(sql, params![id.as_uuid(), from.as_str(), to.as_str()]))
         }
-        Change::AddRunner(runner) => Step::insert::<Runner>(runner)?,
+        Change::AddRunner(runner) => add_runner(runner, writer)?,
         Change::Consume { runner, consumed } => consume::step(*runner, consumed)?,
         Change::EndRunner { id, at } => {
             let sql = "UPDATE runners SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL RETURNING 1";
@@ -148,6 +158,7 @@ fn push<'a>(change: &'a Change, steps: &mut Vec<Step<'a>>) -> Result<(), StoreEr
             let params = params![session.as_uuid(), bigint("session", through.0)?];
             Step::guarded(Guard::Rule("session", rule::BEYOND), sql, params)
         }
+        Change::PutWish(wish) => put_wish(wish),
         Change::CompactFrames { session, through } => return compact(*session, *through, steps),
     };
     steps.push(step);
@@ -179,6 +190,14 @@ fn update_task(task: &Task, from: TaskState) -> Result<Step<'_>, StoreError> {
     let sql = Table { columns: &columns, ..Task::TABLE }.update(&format!("id = $1 AND state = ${}", params.len() + 1));
     params.extend(params![from.as_str()]);
     Ok(Step::guarded(Guard::Task(task.id), sql, params))
+}
+
+/// Adds a runner, which is its writer's.
+fn add_runner(runner: &Runner, writer: Option<Writer>) -> Result<Step<'_>, StoreError> {
+    let columns = [Runner::TABLE.columns, &["server_id"]].concat();
+    let mut params = runner.values()?;
+    params.extend(params![writer.map(|writer| writer.server.as_uuid())]);
+    Ok(Step::plain(Query::new(Table { columns: &columns, ..Runner::TABLE }.insert(), params)))
 }
 
 fn settle(

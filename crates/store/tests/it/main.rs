@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod database;
 #[cfg(test)]
+mod fence;
+#[cfg(test)]
 mod memory;
 #[cfg(test)]
 mod migration;

@@ -82,7 +82,7 @@ async fn a_database_of_the_first_version_is_taken_over() {
         Change::AddRunner(Box::new(runner.clone())),
         Change::CompactFrames { session: SESSION, through: Seq(2) },
     ];
-    store.commit(WriteBatch { changes, frames: vec![frame(4)], durable: true }).await.unwrap();
+    store.commit(WriteBatch { changes, frames: vec![frame(4)], durable: true, writer: None }).await.unwrap();
     assert_eq!(store.task(TASK).await.unwrap().unwrap().cancel_requested, Some(DecidedBy::User));
     assert_eq!(store.agent_sessions(SESSION).await.unwrap(), [agent_session]);
     assert_eq!(store.runners().await.unwrap(), [runner]);

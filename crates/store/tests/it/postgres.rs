@@ -23,20 +23,20 @@ use uuid::Uuid;
 
 use crate::database::{Database, Server};
 
-const AT: Timestamp = Timestamp::UNIX_EPOCH;
+pub(crate) const AT: Timestamp = Timestamp::UNIX_EPOCH;
 const PROJECT: ProjectId = ProjectId::from_uuid(Uuid::from_u128(1));
-const SESSION: SessionId = SessionId::from_uuid(Uuid::from_u128(2));
+pub(crate) const SESSION: SessionId = SessionId::from_uuid(Uuid::from_u128(2));
 const RUNNER: RunnerId = RunnerId::from_uuid(Uuid::from_u128(3));
 
-fn batch(changes: Vec<Change>, frames: Vec<StoredFrame>) -> WriteBatch {
-    WriteBatch { changes, frames, durable: true }
+pub(crate) fn batch(changes: Vec<Change>, frames: Vec<StoredFrame>) -> WriteBatch {
+    WriteBatch { changes, frames, durable: true, writer: None }
 }
 
-fn frame(seq: u64) -> StoredFrame {
+pub(crate) fn frame(seq: u64) -> StoredFrame {
     StoredFrame { session_id: SESSION, seq: Seq(seq), body: format!("{{\"seq\":{seq}}}").into() }
 }
 
-fn task(number: u128) -> Task {
+pub(crate) fn task(number: u128) -> Task {
     Task {
         id: TaskId::from_uuid(Uuid::from_u128(number)),
         project_id: PROJECT,
@@ -60,12 +60,12 @@ fn task(number: u128) -> Task {
     }
 }
 
-fn add(number: u128) -> Change {
+pub(crate) fn add(number: u128) -> Change {
     Change::AddTask { task: Box::new(task(number)), request_key: None }
 }
 
 /// A project with a session.
-async fn settle(store: &dyn Store) {
+pub(crate) async fn settle(store: &dyn Store) {
     let project = Project { id: PROJECT, name: "tea".into(), path: "/srv/tea".into(), created_at: AT };
     let session = Session { id: SESSION, project_id: PROJECT, title: "tea".into(), created_at: AT };
     let changes = vec![Change::AddProject(project), Change::AddSession(session)];
@@ -91,7 +91,7 @@ fn consume(position: u64) -> Change {
     Change::Consume { runner: RUNNER, consumed: Consumed { position: Position(position), ..Consumed::default() } }
 }
 
-async fn log(store: &dyn Store) -> Vec<StoredFrame> {
+pub(crate) async fn log(store: &dyn Store) -> Vec<StoredFrame> {
     store.frames_after(SESSION, Seq::ZERO, ReadBudget { frames: usize::MAX, bytes: usize::MAX }).await.unwrap()
 }
 
@@ -105,8 +105,8 @@ async fn processes_wake_each_other() {
     timeout(PATIENCE, wakeups.wait_for(|count| *count > 0)).await.unwrap().unwrap();
     here.commit(batch(vec![add(10)], Vec::new())).await.unwrap();
     timeout(PATIENCE, wakeups.changed()).await.unwrap().unwrap();
-    assert_eq!(there.claim_task(AT).await.unwrap().map(|task| task.id), Some(task(10).id));
-    assert_eq!(here.claim_task(AT).await.unwrap(), None);
+    assert_eq!(there.claim_task(None, AT).await.unwrap().map(|task| task.id), Some(task(10).id));
+    assert_eq!(here.claim_task(None, AT).await.unwrap(), None);
     for store in [here, there] {
         store.close().await;
     }
@@ -150,7 +150,7 @@ async fn work(store: &PgStore, done: &AtomicU64) {
         store.commit(batch(vec![consume(3 * round - 1), consume(3 * round)], Vec::new())).await.unwrap();
         let number = 1_000 + u128::from(round);
         store.commit(batch(vec![add(number)], vec![frame(2 * round)])).await.unwrap();
-        claimed.extend(store.claim_task(AT).await.unwrap().map(|task| task.id));
+        claimed.extend(store.claim_task(None, AT).await.unwrap().map(|task| task.id));
         done.store(round, Ordering::Relaxed);
     }
     assert_eq!(log(store).await, (1..=2 * ROUNDS).map(frame).collect::<Vec<_>>());
