@@ -79,6 +79,8 @@ enum LogFormat {
 enum Command {
     /// Run the server until it is told to stop (Ctrl-C or SIGTERM)
     ///
+    /// SIGHUP stops it, too, and leaves the agents and their turns to the next server: the way to upgrade or restart.
+    ///
     /// Prints the address to open in a browser. The address holds a token: whoever knows it can use your agents.
     Serve(Serve),
     /// Have an agent do one turn, and show it as it goes

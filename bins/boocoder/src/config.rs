@@ -5,12 +5,14 @@ mod environment;
 mod file;
 mod overrides;
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use boocoder_backend::{AgentOverride, AgentSpec, McpServer, Registry, builtins};
-use boocoder_dispatch::DispatchLimits;
+use boocoder_dispatch::{AgentKeeping, DispatchLimits};
+use boocoder_model::AgentName;
 
 use crate::limits::ServerLimits;
 use crate::metrics::Metrics;
@@ -54,6 +56,8 @@ pub struct Config {
     pub server_limits: ServerLimits,
     /// The limits of turns.
     pub turn_limits: DispatchLimits,
+    /// Agents that are kept otherwise than the limits of turns say.
+    pub keeping: BTreeMap<AgentName, AgentKeeping>,
     /// What is said of agents.
     pub agents: Vec<AgentOverride>,
     /// What this process counts, if it does.
@@ -77,7 +81,13 @@ impl Config {
             Some(path) => read(path)?,
             None => file::File::default(),
         };
-        let (agents, mcp_servers) = (file.overrides()?, file.shared_mcp_servers()?);
+        let (agents, mcp_servers, keeping) = (file.overrides()?, file.shared_mcp_servers()?, file.keeping());
+        let turn_limits = file.limits.turns.apply(DispatchLimits::default());
+        if turn_limits.renewal > turn_limits.lease / 3 {
+            bail!(
+                "limits.turns.renewal is more than a third of limits.turns.lease: a lease would end between two renewals"
+            );
+        }
         let data_dir = flags.data_dir.or(file.data_dir).or_else(|| surroundings.data_dir());
         Ok(Self {
             listen: flags.listen.or(file.listen).unwrap_or(DEFAULT_LISTEN),
@@ -85,7 +95,8 @@ impl Config {
             data_dir: data_dir.context("there is no home directory to keep data in: name one by --data-dir")?,
             database_url: flags.database_url.or(file.database_url).or_else(|| surroundings.database_url.clone()),
             server_limits: file.limits.server.apply(ServerLimits::default()),
-            turn_limits: file.limits.turns.apply(DispatchLimits::default()),
+            turn_limits,
+            keeping,
             agents,
             metrics: None,
             mcp_servers,

@@ -145,11 +145,12 @@ pub fn announced(dir: &Path) -> anyhow::Result<Option<ServerInfo>> {
     }
 }
 
+/// Makes a directory that others may not enter. Those above it are made as any others are: the account of the database has
+/// to get through them.
 fn make_private(path: &Path) -> anyhow::Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+    let made = above.map_or(Ok(()), std::fs::create_dir_all);
+    made.and_then(|()| DirBuilder::new().recursive(true).mode(0o700).create(path))
         .with_context(|| format!("cannot make the directory {}", path.display()))
 }
 

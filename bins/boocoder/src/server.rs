@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
-use boocoder_backend::OneshotBackend;
 use boocoder_backend::runner::RunnerBackend;
+use boocoder_backend::{OWNER, OneshotBackend};
 use boocoder_dispatch::{DispatchConfig, Dispatcher, Parts};
 use boocoder_local_pg::{LocalPg, LocalPgConfig};
 use boocoder_store::{PgConfig, PgStore};
@@ -112,6 +112,11 @@ impl Server {
         Ok(server)
     }
 
+    /// Whether it goes on with what an earlier server left.
+    pub fn has_taken_up(&self) -> bool {
+        self.app.dispatcher().has_taken_up()
+    }
+
     /// Where it is reached.
     pub fn info(&self) -> &ServerInfo {
         &self.info
@@ -127,7 +132,10 @@ impl Server {
             }
             None => {
                 self.app.dispatcher().fenced_off().await;
-                anyhow::anyhow!("another server on this database took over, since this one did not renew its lease")
+                anyhow::anyhow!(
+                    "another server on this database took over: this one did not renew its lease, or a server with the \
+                     same id (a copy of this data directory has it) was started"
+                )
             }
         }
     }
@@ -197,10 +205,15 @@ async fn start_dispatcher(
         registry: config.registry(&program),
         warm: Arc::new(agents.clone()),
         oneshot: Arc::new(OneshotBackend::new(agents)),
-        git: Git::new(boocoder_worktree::Limits::default()),
+        // A git that outlives this process is ended by the next one, before it can meet another in the same worktree.
+        git: Git::new(boocoder_worktree::Limits::default()).with_variable(OWNER, dir.owner()?),
         // A database of its own is this server's alone.
         server: config.database_url.is_some().then(|| dir.server_id()).transpose()?,
-        config: DispatchConfig { worktrees: dir.private("worktrees")?, limits: config.turn_limits.clone() },
+        config: DispatchConfig {
+            worktrees: dir.private("worktrees")?,
+            limits: config.turn_limits.clone(),
+            agents: config.keeping.clone(),
+        },
     };
     Dispatcher::start(parts).await.context("the dispatcher cannot be started")
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use boocoder_model::InteractionId;
 
+use crate::limits::REASON_TAIL;
+
 /// An error of a backend.
 #[derive(Debug, thiserror::Error)]
 pub enum BackendError {
@@ -84,6 +86,8 @@ pub enum BackendError {
     Unsupported(String),
 }
 
+/// The end of what was said on standard error, short enough for a message.
 fn tail(stderr: &str) -> String {
-    if stderr.is_empty() { String::new() } else { format!(": {stderr}") }
+    let end = &stderr[stderr.ceil_char_boundary(stderr.len().saturating_sub(REASON_TAIL))..];
+    if end.is_empty() { String::new() } else { format!(": {end}") }
 }

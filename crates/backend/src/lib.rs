@@ -80,6 +80,6 @@ pub use environment::{Environment, environment_for};
 pub use error::BackendError;
 pub use limits::Limits;
 pub use oneshot::OneshotBackend;
-pub use process::end_leftovers;
+pub use process::{OWNER, end_leftovers};
 pub use registry::{AgentOverride, Registry, builtins, locate, probe_version};
 pub use spec::{AgentSpec, McpServer, Protocol};

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::kin::Kin;
-pub use self::leftovers::end_leftovers;
+pub use self::leftovers::{OWNER, end_leftovers};
 pub(crate) use self::leftovers::{RUNNER, Whose, end};
 pub(crate) use self::tail::Tail;
 use crate::limits::{STDERR_SETTLE, SWEEP_PAUSE, SWEEP_ROUNDS};

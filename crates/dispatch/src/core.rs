@@ -14,6 +14,14 @@ pub enum LaneKey {
 }
 
 impl LaneKey {
+    /// The agent of a chat's lane.
+    fn agent(&self) -> Option<&AgentName> {
+        match self {
+            Self::Chat(_, agent) => Some(agent),
+            Self::Task(_) => None,
+        }
+    }
+
     /// The lane that runs a task.
     pub fn of(task: &Task) -> Self {
         match task.chat_id {
@@ -64,6 +72,8 @@ pub enum Action {
 pub struct DispatchCore {
     max_running: usize,
     max_warm: usize,
+    /// The same for agents of one name.
+    max_warm_of: BTreeMap<AgentName, usize>,
     running: BTreeMap<TaskId, LaneKey>,
     /// The lanes whose agents may be warm, the one without work for longest first.
     warm: VecDeque<LaneKey>,
@@ -76,10 +86,11 @@ pub struct DispatchCore {
 
 impl DispatchCore {
     /// A scheduler that runs at most so many tasks at once, and keeps at most so many agents warm.
-    pub const fn new(max_running: usize, max_warm: usize) -> Self {
+    pub fn new(max_running: usize, max_warm: usize, max_warm_of: BTreeMap<AgentName, usize>) -> Self {
         Self {
             max_running,
             max_warm,
+            max_warm_of,
             running: BTreeMap::new(),
             warm: VecDeque::new(),
             claiming: false,
@@ -113,7 +124,9 @@ impl DispatchCore {
                 if let Some(lane) = self.running.remove(&task) {
                     self.use_lane(&lane);
                 }
-                if self.draining { self.drained() } else { self.claim() }
+                let mut actions = self.evict();
+                actions.extend(if self.draining { self.drained() } else { self.claim() });
+                actions
             }
             Input::TakenUp(task, lane) => {
                 self.use_lane(&lane);
@@ -166,13 +179,19 @@ impl DispatchCore {
         }
     }
 
-    /// Agents that have to go so that no more are warm than may be. Those that work stay.
+    /// Agents that have to go so that no more are warm than may be, of all and of each name. Those that work stay.
     fn evict(&mut self) -> Vec<Action> {
+        let count = |agent: &AgentName| self.warm.iter().filter(|lane| lane.agent() == Some(agent)).count();
+        let surplus_of = |(agent, most): (&AgentName, &usize)| (agent.clone(), count(agent).saturating_sub(*most));
+        let mut surplus_of: BTreeMap<_, _> = self.max_warm_of.iter().map(surplus_of).collect();
         let mut surplus = self.warm.len().saturating_sub(self.max_warm);
         let (mut gone, mut kept) = (Vec::new(), VecDeque::new());
         for lane in std::mem::take(&mut self.warm) {
-            if surplus > 0 && self.running.values().all(|busy| *busy != lane) {
-                surplus -= 1;
+            let own = lane.agent().and_then(|agent| surplus_of.get_mut(agent)).filter(|own| **own > 0);
+            let is_one_too_many = surplus > 0 || own.is_some();
+            if is_one_too_many && self.running.values().all(|busy| *busy != lane) {
+                surplus = surplus.saturating_sub(1);
+                own.into_iter().for_each(|own| *own -= 1);
                 gone.push(Action::Evict(lane));
             } else {
                 kept.push_back(lane);
@@ -250,7 +269,7 @@ mod tests {
 
     #[test]
     fn one_claim_at_a_time_and_a_wake_in_between_is_not_lost() {
-        let mut core = DispatchCore::new(4, 8);
+        let mut core = DispatchCore::new(4, 8, BTreeMap::new());
         assert_eq!(core.handle(Input::Wake), [Action::Claim]);
         assert_eq!(core.handle(Input::Wake), []);
         assert_eq!(core.handle(Input::Claimed(None)), [Action::Claim], "for the wake in between");
@@ -259,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_claimed_task_runs_on_its_lane_and_the_next_is_claimed_at_once() {
-        let mut core = DispatchCore::new(4, 8);
+        let mut core = DispatchCore::new(4, 8, BTreeMap::new());
         core.handle(Input::Wake);
         let actions = core.handle(Input::Claimed(Some(task(5))));
         assert_eq!(actions, [Action::Run(lane(5), task(5)), Action::Claim]);
@@ -267,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_task_without_a_chat_has_a_lane_of_its_own() {
-        let mut core = DispatchCore::new(1, 8);
+        let mut core = DispatchCore::new(1, 8, BTreeMap::new());
         core.handle(Input::Wake);
         let loose = Box::new(Task { chat_id: None, ..*task(5) });
         let actions = core.handle(Input::Claimed(Some(loose.clone())));
@@ -276,7 +295,7 @@ mod tests {
 
     #[test]
     fn at_the_limit_nothing_is_claimed_until_something_ends() {
-        let mut core = DispatchCore::new(1, 8);
+        let mut core = DispatchCore::new(1, 8, BTreeMap::new());
         core.handle(Input::Wake);
         assert_eq!(core.handle(Input::Claimed(Some(task(5)))), [Action::Run(lane(5), task(5))]);
         assert_eq!(core.handle(Input::Wake), []);
@@ -285,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_cancellation_that_overtakes_its_claim_still_counts() {
-        let mut core = DispatchCore::new(1, 8);
+        let mut core = DispatchCore::new(1, 8, BTreeMap::new());
         core.handle(Input::Wake);
         assert_eq!(core.handle(Input::Cancel(task_id(5), DecidedBy::User)), []);
         let actions = core.handle(Input::Claimed(Some(task(5))));
@@ -294,13 +313,13 @@ mod tests {
 
     #[test]
     fn a_cancellation_of_something_that_has_ended_does_nothing() {
-        let mut core = DispatchCore::new(1, 8);
+        let mut core = DispatchCore::new(1, 8, BTreeMap::new());
         assert_eq!(core.handle(Input::Cancel(task_id(5), DecidedBy::User)), []);
     }
 
     #[test]
     fn one_warm_agent_too_many_lets_the_one_go_that_was_used_longest_ago_and_none_that_works() {
-        let mut core = DispatchCore::new(4, 2);
+        let mut core = DispatchCore::new(4, 2, BTreeMap::new());
         core.handle(Input::Wake);
         for id in [5, 6] {
             core.handle(Input::Claimed(Some(task(id))));
@@ -314,8 +333,18 @@ mod tests {
     }
 
     #[test]
+    fn agents_of_one_name_may_have_a_limit_of_their_own() {
+        let mut core = DispatchCore::new(4, 8, [("demo".into(), 1)].into());
+        let other = LaneKey::Chat(ChatId::from_uuid(Uuid::from_u128(7)), "other".into());
+        for lane in [other, lane(5)] {
+            assert_eq!(core.handle(Input::TakenUp(None, lane)), []);
+        }
+        assert_eq!(core.handle(Input::TakenUp(None, lane(6))), [Action::Evict(lane(5))]);
+    }
+
+    #[test]
     fn a_task_that_was_taken_up_counts_and_is_cancelled_like_any_other() {
-        let mut core = DispatchCore::new(1, 8);
+        let mut core = DispatchCore::new(1, 8, BTreeMap::new());
         assert_eq!(core.handle(Input::TakenUp(Some(task_id(5)), lane(5))), []);
         assert_eq!(core.handle(Input::Wake), [], "the limit is reached");
         let cancelled = [Action::Cancel(lane(5), task_id(5), DecidedBy::User)];
@@ -325,7 +354,7 @@ mod tests {
 
     #[test]
     fn leaving_claims_nothing_more_and_cancels_nothing() {
-        let mut core = DispatchCore::new(4, 8);
+        let mut core = DispatchCore::new(4, 8, BTreeMap::new());
         core.handle(Input::Wake);
         core.handle(Input::Claimed(Some(task(5))));
         assert_eq!(core.handle(Input::Leave), []);
@@ -334,7 +363,7 @@ mod tests {
 
     #[test]
     fn draining_cancels_what_runs_and_ends_when_the_last_has_ended() {
-        let mut core = DispatchCore::new(2, 8);
+        let mut core = DispatchCore::new(2, 8, BTreeMap::new());
         core.handle(Input::Wake);
         core.handle(Input::Claimed(Some(task(5))));
         assert_eq!(core.handle(Input::Drain), [Action::Cancel(lane(5), task_id(5), DecidedBy::Policy)]);
@@ -345,7 +374,7 @@ mod tests {
 
     #[test]
     fn a_claim_that_comes_back_while_draining_is_run_only_to_be_cancelled() {
-        let mut core = DispatchCore::new(2, 8);
+        let mut core = DispatchCore::new(2, 8, BTreeMap::new());
         core.handle(Input::Wake);
         assert_eq!(core.handle(Input::Drain), [], "a claim is under way");
         let actions = core.handle(Input::Claimed(Some(task(5))));
@@ -354,7 +383,7 @@ mod tests {
 
     #[test]
     fn a_wake_during_the_last_claim_does_not_keep_a_drain_from_ending() {
-        let mut core = DispatchCore::new(2, 8);
+        let mut core = DispatchCore::new(2, 8, BTreeMap::new());
         core.handle(Input::Wake);
         core.handle(Input::Wake);
         assert_eq!(core.handle(Input::Drain), [], "a claim is under way");
@@ -363,7 +392,7 @@ mod tests {
 
     #[test]
     fn draining_when_nothing_runs_ends_at_once() {
-        assert_eq!(DispatchCore::new(2, 8).handle(Input::Drain), [Action::Drained]);
+        assert_eq!(DispatchCore::new(2, 8, BTreeMap::new()).handle(Input::Drain), [Action::Drained]);
     }
 
     /// A store with tasks and a shell, as far as the scheduler can tell.
@@ -399,7 +428,7 @@ mod tests {
         /// there is room, and a drain ends.
         #[test]
         fn nothing_waits_in_vain(steps in proptest::collection::vec(0..6_u8, 0..80), tasks in 0..12_u128) {
-            let (mut core, mut world) = (DispatchCore::new(3, 8), World::default());
+            let (mut core, mut world) = (DispatchCore::new(3, 8, BTreeMap::new()), World::default());
             let mut draining = false;
             world.queued = (1..=tasks).collect();
             let quiet = std::iter::repeat_n([2, 3], 200).flatten();

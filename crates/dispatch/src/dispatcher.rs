@@ -1,12 +1,13 @@
 //! The handle that callers hold: starts everything, takes tasks and answers, and stops everything.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use boocoder_backend::{AgentBackend, Registry};
 use boocoder_model::{
-    ContentPart, DecidedBy, Message, MessageId, MessageRole, MessageStatus, Seq, ServerId, SessionId, Task, TaskId,
-    TaskState, TurnOutcome,
+    AgentName, ContentPart, DecidedBy, Message, MessageId, MessageRole, MessageStatus, Seq, ServerId, SessionId, Task,
+    TaskId, TaskState, TurnOutcome,
 };
 use boocoder_store::{Change, Store, StoreError};
 use boocoder_wire::{Frame, FrameBody};
@@ -20,7 +21,7 @@ use crate::keeper::Keeper;
 use crate::lane::LaneParts;
 use crate::lane_core::task_updated;
 use crate::lease::{Lease, Standing};
-use crate::limits::{self, DispatchLimits};
+use crate::limits::{self, AgentKeeping, DispatchLimits};
 use crate::log::{Entry, Log};
 use crate::recorder::Subject;
 use crate::scheduler::{self, Request, Scheduler};
@@ -35,6 +36,8 @@ pub struct DispatchConfig {
     pub worktrees: PathBuf,
     /// The limits.
     pub limits: DispatchLimits,
+    /// Agents that are kept otherwise than the limits say.
+    pub agents: BTreeMap<AgentName, AgentKeeping>,
 }
 
 /// What a dispatcher is made of.
@@ -73,6 +76,8 @@ pub(crate) struct Shared {
     pub(crate) deciding: Mutex<()>,
     /// Whether agents outlive this process.
     outlives: bool,
+    /// Whether an earlier process left something that goes on.
+    has_taken_up: bool,
     limits: DispatchLimits,
     pub(crate) requests: mpsc::Sender<Request>,
     pub(crate) standing: Standing,
@@ -116,6 +121,7 @@ impl Dispatcher {
         };
         let (swept, left) = sweep.run().await?;
         swept.tell();
+        let has_taken_up = !left.is_empty();
         if let Some(writer) = standing.writer() {
             let estate = Estate { store: &parts.store, log: &log, workspaces: &workspaces };
             estate.settle(writer, &ended).await?;
@@ -130,6 +136,7 @@ impl Dispatcher {
             warm: parts.warm,
             oneshot: parts.oneshot,
             limits: parts.config.limits.clone(),
+            keeping: parts.config.agents,
             standing: standing.clone(),
             scheduler: inputs,
         };
@@ -157,6 +164,7 @@ impl Dispatcher {
             workspaces,
             deciding: Mutex::default(),
             outlives,
+            has_taken_up,
             limits,
             requests,
             standing,
@@ -208,6 +216,11 @@ impl Dispatcher {
             lease.leave().await;
         }
         self.shared.broker.close();
+    }
+
+    /// Whether it goes on with turns or agents that an earlier process left.
+    pub fn has_taken_up(&self) -> bool {
+        self.shared.has_taken_up
     }
 
     /// Where everything is kept, for reading.

@@ -1,36 +1,36 @@
 //! The shell of a lane: one task that owns an agent session, feeds the machine in `lane_core` and does what it says.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::path::PathBuf;
+mod steps;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use boocoder_backend::{
-    AgentBackend, AgentSession, AgentSpec, Attached, BackendError, Delivery, OpenSpec, Opened, SessionEvent,
-    SessionInfo, check_answer,
+    AgentBackend, AgentSession, AgentSpec, Attached, BackendError, Delivery, Opened, SessionEvent, SessionInfo,
+    check_answer,
 };
 use boocoder_model::{
-    Answer, ChatId, DecidedBy, ExecutionPath, InteractionId, MessageId, MessageRole, Position, Question, RunnerId, Seq,
-    Task, TaskId, TaskState, TurnId, TurnOutcome, routing,
+    AgentName, Answer, ChatId, DecidedBy, ExecutionPath, InteractionId, MessageId, Position, Question, RunnerId, Seq,
+    Task, TaskId, TurnId, TurnOutcome, routing,
 };
-use boocoder_store::{Change, Store, StoreError, TaskFilter};
+use boocoder_store::{Change, Store};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use self::steps::told;
 use crate::command::DispatchError;
-use crate::compaction::compact;
 use crate::core::{self, LaneKey};
 use crate::counters;
 use crate::env;
-use crate::history::history;
-use crate::lane_core::{Action, Adopted, Compared, Input, LaneCore, Opening, Prepared, Served, TakenUp, TurnStart};
+use crate::lane_core::{Action, Adopted, Input, LaneCore, Prepared, Served, TakenUp, TurnStart};
 use crate::lease::Standing;
-use crate::limits::{self, DispatchLimits};
+use crate::limits::{self, AgentKeeping, DispatchLimits};
 use crate::log::{Log, Queued, gone};
-use crate::workspace::{Owner, Workspaces};
+use crate::workspace::Workspaces;
 
 /// What every lane works with.
 pub(crate) struct LaneParts {
@@ -40,6 +40,8 @@ pub(crate) struct LaneParts {
     pub(crate) warm: Arc<dyn AgentBackend>,
     pub(crate) oneshot: Arc<dyn AgentBackend>,
     pub(crate) limits: DispatchLimits,
+    /// Agents that are kept otherwise than the limits say.
+    pub(crate) keeping: BTreeMap<AgentName, AgentKeeping>,
     pub(crate) standing: Standing,
     /// Tells the scheduler that a task has ended.
     pub(crate) scheduler: mpsc::Sender<core::Input>,
@@ -65,8 +67,9 @@ pub(crate) enum LaneCommand {
 /// What became of something that a lane set going.
 enum Step {
     Told(Input),
-    Prepared(Box<Prepared>, Option<PathBuf>),
-    Opened(Result<Opened, BackendError>),
+    Prepared(Box<Prepared>),
+    /// The agent, and what it has to be told of the chat if it begins anew.
+    Opened(Result<(Opened, Option<String>), BackendError>),
     Attached(Result<Attached, BackendError>),
     OpenAbandoned,
     Answered(Result<(), DispatchError>, Option<oneshot::Sender<Result<(), DispatchError>>>),
@@ -86,8 +89,6 @@ pub(crate) struct Lane {
     opening: CancellationToken,
     /// Told when the agent that was closed last is no more: until then no other one is started in its place.
     closed: Option<CancellationToken>,
-    /// Where the agent works, once a worktree is there.
-    cwd: Option<PathBuf>,
     /// Whether the turn under way runs on an agent that stays.
     warm: bool,
     /// Whoever answered the question that is being settled.
@@ -122,8 +123,10 @@ impl Lane {
             fingerprint: spec.fingerprint(),
             outlives: parts.warm.runners().is_some(),
         };
+        let own_idle = parts.keeping.get(&spec.name).and_then(|keeping| keeping.idle);
+        let limits = DispatchLimits { idle: own_idle.or(parts.limits.idle), ..parts.limits.clone() };
         let lane = Self {
-            core: LaneCore::new(served, chat, parts.limits.clone()),
+            core: LaneCore::new(served, chat, limits),
             parts,
             spec,
             commands,
@@ -133,7 +136,6 @@ impl Lane {
             outbox: VecDeque::new(),
             opening: CancellationToken::new(),
             closed: None,
-            cwd: None,
             warm: false,
             answering: None,
             chat,
@@ -166,7 +168,11 @@ impl Lane {
                     if count == 0 {
                         self.events = None;
                     } else {
-                        let gone = batch.iter().any(|it| matches!(it.event, SessionEvent::Exited { .. }));
+                        let status = batch.iter().find_map(exit_status);
+                        let gone = status.is_some();
+                        if let Some(status) = status {
+                            tracing::warn!(agent = %self.spec.name, chat = ?self.chat, status, "an agent has gone");
+                        }
                         self.tell(Input::Events(std::mem::take(&mut batch)));
                         if gone {
                             self.session = None;
@@ -268,15 +274,18 @@ impl Lane {
     fn step(&mut self, step: Step) {
         match step {
             Step::Told(input) => self.tell(input),
-            Step::Prepared(prepared, cwd) => {
-                self.cwd = cwd;
-                self.tell(Input::Prepared(prepared));
-            }
-            Step::Opened(Ok(opened)) => {
+            Step::Prepared(prepared) => self.tell(Input::Prepared(prepared)),
+            Step::Opened(Ok((opened, history))) => {
+                history.into_iter().for_each(|history| self.tell(Input::History(history)));
                 let info = self.hold(opened);
+                let (agent, resumed) = (&self.spec.name, info.resumed);
+                tracing::info!(%agent, chat = ?self.chat, pid = info.pid, %resumed, "an agent was started");
                 self.tell(Input::Opened(Ok(info)));
             }
-            Step::Opened(Err(error)) => self.tell(Input::Opened(Err(error))),
+            Step::Opened(Err(error)) => {
+                tracing::warn!(agent = %self.spec.name, chat = ?self.chat, %error, "an agent did not start");
+                self.tell(Input::Opened(Err(error)));
+            }
             Step::Attached(Ok(Attached { opened, state })) => {
                 let info = self.hold(opened);
                 if let Some((last, _)) = &mut self.behind {
@@ -334,6 +343,11 @@ impl Lane {
                     Step::Nothing
                 }),
                 Action::Write(entry) => self.outbox.push_back(Queued::silent(entry)),
+                Action::WriteThenAcknowledge(entry, position) => {
+                    let (queued, written) = Queued::acknowledged(entry);
+                    self.outbox.push_back(queued);
+                    self.acknowledge(position, Some(written));
+                }
                 Action::WriteThenAnswer(entry, id, answer) => {
                     let (queued, written) = Queued::acknowledged(entry);
                     self.outbox.push_back(queued);
@@ -360,206 +374,16 @@ impl Lane {
                 }
                 Action::CloseSession(runner) => self.close_session(runner),
                 Action::Discard(runner) => self.discard(runner),
-                Action::Acknowledge(position) => self.with_session(move |session| async move {
-                    if let Some(session) = session {
-                        session.acknowledge(position).await;
-                    }
-                    Step::Nothing
-                }),
+                Action::Acknowledge(position) => self.acknowledge(position, None),
                 Action::Ended(task) => self.ended(task),
             }
         }
     }
+}
 
-    fn with_session<F>(&mut self, run: impl FnOnce(Option<Arc<dyn AgentSession>>) -> F)
-    where
-        F: Future<Output = Step> + Send + 'static,
-    {
-        self.steps.push(Box::pin(run(self.session.clone())));
-    }
-
-    fn prepare(&mut self, task: Box<Task>, know_record: bool) {
-        let parts = Arc::clone(&self.parts);
-        // An agent that is there knows what was said.
-        let is_cold = self.session.is_none();
-        self.steps.push(Box::pin(async move {
-            let mut prepared = Box::<Prepared>::default();
-            let ready = async {
-                load(&parts, &task, know_record, &mut prepared).await?;
-                if is_cold {
-                    prepared.history = told(&parts.store, &task, parts.limits.history).await?;
-                }
-                worktree(&parts, &task).await
-            };
-            match ready.await {
-                Ok(path) => Step::Prepared(prepared, Some(path)),
-                Err(error) => {
-                    prepared.failure = Some(error.to_string());
-                    Step::Prepared(prepared, None)
-                }
-            }
-        }));
-    }
-
-    fn backend(&self) -> Arc<dyn AgentBackend> {
-        Arc::clone(if self.warm { &self.parts.warm } else { &self.parts.oneshot })
-    }
-
-    fn open(&mut self, opening: Opening) {
-        let Some(cwd) = self.cwd.clone() else { return };
-        let Opening { resume, runner, kept, not_before } = opening;
-        let pause = not_before.and_then(|at| Duration::try_from(at.duration_since(env::now())).ok());
-        self.opening = CancellationToken::new();
-        let given_up = self.opening.clone();
-        let backend = self.backend();
-        let before = self.closed.take();
-        let spec = OpenSpec { agent: self.spec.clone(), cwd, resume, runner };
-        let kept = kept.map(|entry| {
-            let (queued, written) = Queued::acknowledged(entry);
-            self.outbox.push_back(queued);
-            written
-        });
-        self.steps.push(Box::pin(async move {
-            if let Some(kept) = kept
-                && let Err(error) = kept.await.unwrap_or_else(|_| Err(gone()))
-            {
-                let source = std::io::Error::other(error);
-                return Step::Opened(Err(BackendError::Spawn { command: spec.agent.command, source }));
-            }
-            let open = async {
-                tokio::time::sleep(pause.unwrap_or_default()).await;
-                if let Some(before) = before {
-                    before.cancelled().await;
-                }
-                backend.open(spec).await
-            };
-            tokio::select! {
-                result = open => Step::Opened(result),
-                () = given_up.cancelled() => Step::OpenAbandoned,
-            }
-        }));
-    }
-
-    /// Lets an agent without work go, unless a message waits for it.
-    fn evict(&mut self) {
-        let (parts, agent, chat_id) = (Arc::clone(&self.parts), self.spec.name.clone(), self.chat);
-        self.steps.push(Box::pin(async move {
-            let waiting = TaskFilter { chat_id, state: Some(TaskState::Queued), ..TaskFilter::default() };
-            match parts.store.tasks(waiting).await {
-                Ok(tasks) if tasks.iter().all(|task| task.agent != agent) => Step::Told(Input::Evict),
-                Ok(_) => Step::Nothing,
-                Err(error) => {
-                    tracing::debug!(%error, "an agent without work stays, since nobody knows what waits for it");
-                    Step::Nothing
-                }
-            }
-        }));
-    }
-
-    fn attach(&mut self, runner: RunnerId, after: Position) {
-        let backend = self.backend();
-        self.steps.push(Box::pin(async move {
-            Step::Attached(match backend.runners() {
-                Some(runners) => runners.attach(runner, after).await,
-                None => Err(BackendError::Closed),
-            })
-        }));
-    }
-
-    fn discard(&mut self, runner: RunnerId) {
-        let backend = self.backend();
-        self.steps.push(Box::pin(async move {
-            if let Some(runners) = backend.runners() {
-                runners.discard(runner).await;
-            }
-            Step::Nothing
-        }));
-    }
-
-    fn answer(
-        &mut self,
-        id: InteractionId,
-        answer: Answer,
-        written: Option<oneshot::Receiver<Result<(), StoreError>>>,
-    ) {
-        let reply = self.answering.take();
-        self.with_session(move |session| async move {
-            let result = async {
-                if let Some(written) = written {
-                    written.await.unwrap_or_else(|_| Err(gone()))?;
-                }
-                let session = session.ok_or_else(|| DispatchError::Conflict("the agent has gone".to_owned()))?;
-                if let Err(error) = session.answer(id, answer).await {
-                    // The agent must not wait for an answer that it will never be given.
-                    let _ = session.answer(id, Answer::Cancel).await;
-                    return Err(DispatchError::Conflict(error.to_string()));
-                }
-                Ok(())
-            };
-            Step::Answered(result.await, reply)
-        });
-    }
-
-    fn compare(&mut self, task: Box<Task>, touched: BTreeSet<String>) {
-        let parts = Arc::clone(&self.parts);
-        self.steps.push(Box::pin(async move {
-            let compared = match compare(&parts, &task, &touched).await {
-                Ok(compared) => compared,
-                Err(error) => Compared { failure: Some(error.to_string()), ..Compared::default() },
-            };
-            Step::Told(Input::Compared(Box::new(compared)))
-        }));
-    }
-
-    fn close_session(&mut self, runner: Option<RunnerId>) {
-        self.events = None;
-        let session = self.session.take();
-        let backend = self.backend();
-        let closed = CancellationToken::new();
-        self.closed = Some(closed.clone());
-        self.steps.push(Box::pin(async move {
-            let _told = closed.drop_guard();
-            if let Some(session) = session {
-                session.close().await;
-            }
-            if let Some((runner, runners)) = runner.zip(backend.runners()) {
-                runners.discard(runner).await;
-            }
-            Step::Nothing
-        }));
-    }
-
-    fn discard_unused_worktree(&mut self, task: TaskId) {
-        let parts = Arc::clone(&self.parts);
-        self.steps.push(Box::pin(async move {
-            if let Err(error) = discard_unused(&parts, task).await {
-                tracing::warn!(%task, %error, "the worktree of a task could not be removed");
-            }
-            Step::Nothing
-        }));
-    }
-
-    fn ended(&mut self, task: TaskId) {
-        if self.once {
-            self.discard_unused_worktree(task);
-        }
-        self.closing |= self.once;
-        let (scheduler, parts) = (self.parts.scheduler.clone(), Arc::clone(&self.parts));
-        let session = self.core.session();
-        self.steps.push(Box::pin(async move {
-            if let Some(session) = session
-                && let Err(error) = compact(&parts, session).await
-            {
-                tracing::warn!(%session, %error, "the log of a session was not compacted");
-            }
-            Step::Nothing
-        }));
-        self.steps.push(Box::pin(async move {
-            // A scheduler that has gone has nothing left to schedule.
-            let _ = scheduler.send(core::Input::Ended(task)).await;
-            Step::Nothing
-        }));
-    }
+/// How an agent's process ended, if this says so.
+fn exit_status(delivery: &Delivery) -> Option<String> {
+    if let SessionEvent::Exited { status, .. } = &delivery.event { Some(status.clone()) } else { None }
 }
 
 /// How a turn ended, if this is the change that says so.
@@ -572,57 +396,12 @@ pub(crate) fn new_runners() -> [RunnerId; 2] {
     [env::new_id(), env::new_id()].map(RunnerId::from_uuid)
 }
 
-/// Removes the worktree of a task of its own if the task changed nothing in it.
-async fn discard_unused(parts: &LaneParts, task: TaskId) -> Result<(), DispatchError> {
-    let owner = Owner::Task(task);
-    let Some(task) = parts.store.task(task).await? else { return Ok(()) };
-    let project = parts.store.project(task.project_id).await?.ok_or(DispatchError::NotFound("project"))?;
-    if parts.workspaces.risk(owner, &project).await?.is_none() {
-        parts.workspaces.remove(owner, &project).await?;
-    }
-    Ok(())
-}
-
 /// Whatever events are ready, at least one; zero when the agent's stream has ended. Waits for ever without a stream.
 async fn receive(events: &mut Option<mpsc::Receiver<Delivery>>, batch: &mut Vec<Delivery>) -> usize {
     match events {
         Some(events) => events.recv_many(batch, limits::EVENT_BATCH).await,
         None => std::future::pending().await,
     }
-}
-
-/// Loads what the turn needs to know.
-async fn load(parts: &LaneParts, task: &Task, know_record: bool, prepared: &mut Prepared) -> Result<(), DispatchError> {
-    let messages = parts.store.messages_of_task(task.id).await?;
-    prepared.question = messages.into_iter().find(|message| message.role == MessageRole::User);
-    prepared.record = match task.chat_id {
-        Some(chat) if !know_record => parts.store.agent_session(chat, &task.agent).await?,
-        Some(_) | None => None,
-    };
-    Ok(())
-}
-
-/// What was said in the chat, for an agent that has been in it before and may have to begin anew.
-pub(crate) async fn told(store: &Arc<dyn Store>, task: &Task, budget: usize) -> Result<Option<String>, DispatchError> {
-    let Some((session, chat)) = task.session_id.zip(task.chat_id) else { return Ok(None) };
-    if store.agent_session(chat, &task.agent).await?.is_none() {
-        return Ok(None);
-    }
-    let messages = store.messages(session, Some(chat)).await?;
-    Ok(history(&messages, task.id, budget))
-}
-
-/// Makes sure of the worktree.
-async fn worktree(parts: &LaneParts, task: &Task) -> Result<PathBuf, DispatchError> {
-    let project = parts.store.project(task.project_id).await?.ok_or(DispatchError::NotFound("project"))?;
-    let slot = parts.workspaces.ensure(Owner::of(task), &project).await?;
-    let workspace = slot.as_ref().ok_or(DispatchError::NotFound("worktree"))?;
-    Ok(workspace.path().to_owned())
-}
-
-async fn compare(parts: &LaneParts, task: &Task, touched: &BTreeSet<String>) -> Result<Compared, DispatchError> {
-    let project = parts.store.project(task.project_id).await?.ok_or(DispatchError::NotFound("project"))?;
-    parts.workspaces.compare(task, touched, &project).await
 }
 
 /// Whether an answer fits its question: looked at before it is committed, for what is committed stands.

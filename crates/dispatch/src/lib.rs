@@ -48,7 +48,7 @@
 //!     warm: Arc::new(acp),
 //!     git: Git::new(Limits::default()),
 //!     server: None,
-//!     config: DispatchConfig { worktrees: dir.path().join("worktrees"), limits: DispatchLimits::default() },
+//!     config: DispatchConfig { worktrees: dir.path().join("worktrees"), limits: DispatchLimits::default(), agents: [].into() },
 //! })
 //! .await?;
 //!
@@ -103,4 +103,4 @@ mod workspace;
 pub use broker::{Broker, Subscription};
 pub use command::{Accepted, DispatchError, NewMessage, NewTask, SessionRisk, TaskOptions};
 pub use dispatcher::{DispatchConfig, Dispatcher, Parts};
-pub use limits::DispatchLimits;
+pub use limits::{AgentKeeping, DispatchLimits};

@@ -34,6 +34,9 @@ pub(crate) const CLIENT_BATCH: ReadBudget = ReadBudget { frames: 256, bytes: 256
 /// How long a start waits until what agents said while there was no server is taken in.
 pub(crate) const CATCH_UP: Duration = Duration::from_secs(10);
 
+/// Records of a journal after which what was taken in is put on disk for good, so that the journal need not hold it.
+pub(crate) const CHECKPOINT: u64 = 256;
+
 /// Commands that may wait for a lane or for the scheduler.
 pub(crate) const COMMAND_QUEUE: usize = 64;
 
@@ -52,6 +55,15 @@ pub(crate) const IDLE_PER_OPENING: u32 = 1200;
 
 /// The characters of an answer that a task's summary shows.
 pub(crate) const SUMMARY: usize = 500;
+
+/// How agents of one name are kept, where that differs from the rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AgentKeeping {
+    /// How long one without work is kept.
+    pub idle: Option<Duration>,
+    /// How many of them are kept warm at once.
+    pub max_warm: Option<usize>,
+}
 
 /// What may be set.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use boocoder_backend::Registry;
-use boocoder_model::{Answer, ChatId, DecidedBy, Interaction, Task, TaskId, TaskState, TurnOutcome};
+use boocoder_model::{AgentName, Answer, ChatId, DecidedBy, Interaction, Task, TaskId, TaskState, TurnOutcome};
 use boocoder_store::Change;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
@@ -56,7 +56,8 @@ impl Scheduler {
         inputs: mpsc::Receiver<Input>,
     ) -> oneshot::Receiver<()> {
         let (ready, is_ready) = oneshot::channel();
-        let core = DispatchCore::new(parts.limits.max_running, parts.limits.max_warm);
+        let max_warm_of = parts.keeping.iter().filter_map(|(name, it)| Some((name.clone(), it.max_warm?))).collect();
+        let core = DispatchCore::new(parts.limits.max_running, parts.limits.max_warm, max_warm_of);
         let wakeups = parts.store.wakeups();
         let scheduler =
             Self { core, parts, registry, lanes: BTreeMap::new(), tracker: TaskTracker::new(), drained: None };
@@ -248,7 +249,7 @@ impl Scheduler {
         let parts = Arc::clone(&self.parts);
         tokio::spawn(async move {
             let id = task.id;
-            let reason = format!("agent {} is not in the configuration, or is disabled", task.agent);
+            let reason = not_there(&task.agent);
             task.state = TaskState::Failed;
             task.ended_at = Some(env::now());
             task.output_summary = Some(reason.clone());
@@ -302,6 +303,11 @@ impl Scheduler {
             }
         });
     }
+}
+
+/// Why a task fails whose agent was taken out of the configuration, or disabled, after it was accepted.
+pub(crate) fn not_there(agent: &AgentName) -> String {
+    format!("agent {agent} is not in the configuration, or is disabled")
 }
 
 /// How many requests may wait for the scheduler.

@@ -21,6 +21,7 @@ use crate::log::{Entry, Log};
 use crate::others::Others;
 use crate::recorder::{Subject, touched};
 use crate::replay;
+use crate::scheduler;
 use crate::takeover::end_activity;
 use crate::workspace::{Owner, Workspaces};
 
@@ -92,7 +93,11 @@ impl Sweep<'_> {
         let tasks: BTreeSet<TaskId> = going_on.iter().map(|task| task.id).collect();
         swept.interactions = self.settle_interactions(&tasks, &others).await?;
         for task in crashed {
-            settle_task(self.store, self.log, self.workspaces, task, REASON).await?;
+            let outcome = match self.runners {
+                Some(_) => TurnOutcome::failed(DecidedBy::Policy, scheduler::not_there(&task.agent)),
+                None => TurnOutcome::failed(DecidedBy::Crash, REASON),
+            };
+            settle_task(self.store, self.log, self.workspaces, task, outcome).await?;
             swept.tasks += 1;
         }
         let mut kept = BTreeSet::new();
@@ -128,7 +133,8 @@ impl Sweep<'_> {
             let others = Others::look(self.store, &own).await?;
             return Ok((own, others));
         }
-        let running = TaskFilter { state: Some(TaskState::Running), ..TaskFilter::default() };
+        let every = Some(usize::MAX);
+        let running = TaskFilter { state: Some(TaskState::Running), limit: every, ..TaskFilter::default() };
         let (running, runners) = (self.store.tasks(running).await?, self.store.runners().await?);
         Ok((Owned { running, runners, ..Owned::default() }, Others::default()))
     }
@@ -282,13 +288,13 @@ pub(crate) async fn settle_task(
     log: &Log,
     workspaces: &Workspaces,
     mut task: Task,
-    reason: &str,
+    outcome: TurnOutcome,
 ) -> Result<(), DispatchError> {
     let now = env::now();
-    let outcome = TurnOutcome::failed(DecidedBy::Crash, reason);
+    let reason = outcome.reason.clone();
     task.state = TaskState::Failed;
     task.ended_at = Some(now);
-    task.output_summary = Some(reason.to_owned());
+    task.output_summary = Some(reason.clone());
     task.outcome = Some(outcome.clone());
     let (mut changes, mut frames) = (Vec::new(), Vec::new());
     let mut named = BTreeSet::new();
@@ -305,7 +311,7 @@ pub(crate) async fn settle_task(
                 };
                 let said = Message {
                     status: MessageStatus::Failed,
-                    error: Some(reason.to_owned()),
+                    error: Some(reason.clone()),
                     finished_at: Some(now),
                     ..said
                 };

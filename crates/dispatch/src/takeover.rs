@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use boocoder_model::{AgentSessionStatus, DecidedBy, InteractionOutcome, Message, MessageStatus, Runner, Seq, TaskId};
+use boocoder_model::{
+    AgentSessionStatus, DecidedBy, InteractionOutcome, Message, MessageStatus, Runner, Seq, TaskId, TurnOutcome,
+};
 use boocoder_store::{Change, InteractionFilter, Store, StoreError, Writer};
 use boocoder_wire::FrameBody;
 
@@ -64,7 +66,8 @@ impl Estate<'_> {
             }
         }
         for task in tasks {
-            settle_task(self.store, self.log, self.workspaces, task, REASON).await?;
+            let outcome = TurnOutcome::failed(DecidedBy::Crash, REASON);
+            settle_task(self.store, self.log, self.workspaces, task, outcome).await?;
         }
         self.end_activities(ended).await?;
         for runner in ended {

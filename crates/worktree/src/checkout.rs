@@ -158,8 +158,11 @@ impl Repository {
         }
         if !is_free(&entry.path).await? {
             let link = read(&entry.path.join(LINK_FILE)).await?.unwrap_or_default();
-            if link.strip_prefix(b"gitdir: ").map(<[u8]>::trim_ascii_end)
-                != Some(entry.admin_dir.as_os_str().as_bytes())
+            // A git that was killed may have left an empty link, and nothing beside it.
+            let is_begun = link.is_empty() && holds_only_a_link(&entry.path).await?;
+            if !is_begun
+                && link.strip_prefix(b"gitdir: ").map(<[u8]>::trim_ascii_end)
+                    != Some(entry.admin_dir.as_os_str().as_bytes())
             {
                 return Err(WorktreeError::NotOurs { path: entry.path.clone() });
             }
@@ -227,6 +230,18 @@ async fn prepare_destination(dest: &Path) -> Result<PathBuf, WorktreeError> {
     tokio::fs::create_dir_all(parent).await.map_err(WorktreeError::io("make", parent))?;
     let parent = tokio::fs::canonicalize(parent).await.map_err(WorktreeError::io("open", parent))?;
     Ok(parent.join(name))
+}
+
+/// Whether a directory holds nothing but the file that would link it to its repository.
+async fn holds_only_a_link(path: &Path) -> Result<bool, WorktreeError> {
+    let failed = || WorktreeError::io("look at", path);
+    let mut listing = tokio::fs::read_dir(path).await.map_err(failed())?;
+    while let Some(item) = listing.next_entry().await.map_err(failed())? {
+        if item.file_name() != LINK_FILE {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Whether nothing but perhaps an empty directory is at a path.

@@ -43,6 +43,7 @@ pub struct Git {
     registry: Arc<Mutex<()>>,
     scrubbed: Arc<[OsString]>,
     trust_all: bool,
+    variable: Option<(OsString, OsString)>,
 }
 
 impl Git {
@@ -61,7 +62,16 @@ impl Git {
             limits: Arc::new(limits),
             scrubbed: scrubbed.collect(),
             trust_all: rustix::process::geteuid().is_root(),
+            variable: None,
         }
+    }
+
+    /// Sets a variable for every command, and so for all that it starts: a mark by which the next process finds what one
+    /// that was killed has left running.
+    #[must_use]
+    pub fn with_variable(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.variable = Some((name.into(), value.into()));
+        self
     }
 
     /// The limits in force.
@@ -103,6 +113,7 @@ impl Git {
             command.env_remove(name);
         }
         command.env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C");
+        command.envs(self.variable.clone());
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         Invocation { git: self, command, args, input: Vec::new(), time: self.limits.command_time }
     }

@@ -66,7 +66,9 @@ impl Attached {
     /// Stops the server, if it was started for this turn.
     pub(super) async fn finish(self) {
         if let Some(server) = self.own {
-            server.stop(Stop::Drain).await;
+            // What an earlier server left is not this turn's to end.
+            let how = if server.has_taken_up() { Stop::HandOver } else { Stop::Drain };
+            server.stop(how).await;
         }
     }
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use anyhow::bail;
 use boocoder_backend::{AgentOverride, Limits, McpServer, Protocol};
+use boocoder_dispatch::AgentKeeping;
 use boocoder_model::{AgentCommand, AgentName};
 use serde::Deserialize;
 
-use super::overrides::AgentLimitsTable;
+use super::overrides::{AgentLimitsTable, Time};
 
 /// `[agents.NAME]`
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -23,6 +24,8 @@ pub(super) struct AgentTable {
     commands: Option<Vec<CommandTable>>,
     mcp_servers: Option<BTreeMap<String, McpTable>>,
     limits: Option<AgentLimitsTable>,
+    idle: Option<Time>,
+    max_warm: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -54,6 +57,10 @@ pub(super) struct McpTable {
 }
 
 impl AgentTable {
+    pub(super) fn keeping(&self) -> AgentKeeping {
+        AgentKeeping { idle: self.idle.map(Into::into), max_warm: self.max_warm }
+    }
+
     pub(super) fn into_override(self, name: &str) -> anyhow::Result<AgentOverride> {
         Ok(AgentOverride {
             label: self.label,

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use boocoder_backend::{AgentOverride, McpServer};
+use boocoder_dispatch::AgentKeeping;
+use boocoder_model::AgentName;
 use serde::Deserialize;
 
 use super::agents::{AgentTable, McpTable, mcp_servers};
@@ -36,6 +38,11 @@ impl File {
     /// What the file says of agents.
     pub(super) fn overrides(&self) -> anyhow::Result<Vec<AgentOverride>> {
         self.agents.iter().map(|(name, table)| table.clone().into_override(name)).collect()
+    }
+
+    /// How agents are kept.
+    pub(super) fn keeping(&self) -> BTreeMap<AgentName, AgentKeeping> {
+        self.agents.iter().map(|(name, table)| (AgentName::from(name.as_str()), table.keeping())).collect()
     }
 
     /// The MCP servers for every agent.

@@ -1,6 +1,7 @@
 //! Tables of the file that change some fields of a struct and leave the others.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use boocoder_backend::Limits;
@@ -46,6 +47,25 @@ impl Visitor<'_> for TimeVisitor {
     }
 }
 
+/// A length of time that is more than none: nothing could ever happen within no time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span(Duration);
+
+impl From<Span> for Duration {
+    fn from(span: Span) -> Self {
+        span.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Time::deserialize(deserializer)?.0 {
+            Duration::ZERO => Err(D::Error::custom("it has to be more than zero")),
+            time => Ok(Self(time)),
+        }
+    }
+}
+
 /// Declares a table whose fields are all optional, and how it changes a struct with the same fields. A field that the
 /// struct gains has to be named here, or this does not compile.
 macro_rules! overrides {
@@ -67,37 +87,37 @@ macro_rules! overrides {
 overrides! {
     /// `[limits.server]`
     ServerTable changes ServerLimits {
-        connections: usize,
-        header_read: Time,
-        header_bytes: usize,
-        body_read: Time,
-        body_bytes: usize,
-        sockets: usize,
-        socket_message_bytes: usize,
-        socket_send: Time,
-        socket_ping: Time,
-        ready: Time,
-        drain: Time,
+        connections: NonZeroUsize,
+        header_read: Span,
+        header_bytes: NonZeroUsize,
+        body_read: Span,
+        body_bytes: NonZeroUsize,
+        sockets: NonZeroUsize,
+        socket_message_bytes: NonZeroUsize,
+        socket_send: Span,
+        socket_ping: Span,
+        ready: Span,
+        drain: Span,
     }
 }
 
 overrides! {
     /// `[limits.turns]`
     TurnTable changes DispatchLimits {
-        max_running: usize,
-        interaction: Time,
-        turn: Time,
-        shutdown: Time,
+        max_running: NonZeroUsize,
+        interaction: Span,
+        turn: Span,
+        shutdown: Span,
         claim_retry: Time,
         idle: Time,
         max_warm: usize,
         crashes: usize,
-        crash_window: Time,
+        crash_window: Span,
         crash_pause: Time,
         activity: Time,
         log_frames: u64,
-        lease: Time,
-        renewal: Time,
+        lease: Span,
+        renewal: Span,
         history: usize,
     }
 }
@@ -105,15 +125,15 @@ overrides! {
 overrides! {
     /// `[agents.NAME.limits]`
     AgentLimitsTable changes Limits {
-        start: Time,
-        silence: Time,
-        cancel: Time,
-        kill: Time,
-        control: Time,
-        line: usize,
-        file: usize,
+        start: Span,
+        silence: Span,
+        cancel: Span,
+        kill: Span,
+        control: Span,
+        line: NonZeroUsize,
+        file: NonZeroUsize,
         terminals: usize,
-        terminal_output: usize,
+        terminal_output: NonZeroUsize,
         questions: usize,
     }
 }

@@ -207,14 +207,14 @@ fn runner_of(place: &Place) -> u32 {
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
         line.contains(" runner ") && line.contains(&runners)
     };
-    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let entries = std::fs::read_dir("/proc").expect("a process table").flatten();
     let mut pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()).filter(is_runner);
     pids.next().expect("a runner")
 }
 
 fn kill(pid: u32) {
-    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-    rustix::process::kill_process(pid, Signal::KILL).unwrap();
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
+    rustix::process::kill_process(pid, Signal::KILL).expect("it can be killed");
 }
 
 /// Has the demo agent run a command that stays, and gives the process id of its shell.

@@ -58,7 +58,11 @@ impl Memory {
             oneshot: Arc::new(OneshotBackend::new(AcpBackend::new(environment.clone()))),
             git: Git::new(Limits::default()),
             server: None,
-            config: DispatchConfig { worktrees: dir.path().join("worktrees"), limits: DispatchLimits::default() },
+            config: DispatchConfig {
+                worktrees: dir.path().join("worktrees"),
+                limits: DispatchLimits::default(),
+                agents: [].into(),
+            },
         };
         let dispatcher = Dispatcher::start(parts).await.expect("a dispatcher");
         let token = Token::from_random([7; Token::BYTES]);

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::serving::{Place, Serving};
 
 /// A database that belongs to none of the servers.
+#[expect(clippy::disallowed_methods, reason = "a test looks for Postgres where a program would")]
 async fn database(place: &Place) -> LocalPg {
     let home = place.data_dir().with_file_name("database");
     let mut config = LocalPgConfig::new(home.join("postgres"), home.join("cache"));
@@ -17,7 +18,7 @@ async fn database(place: &Place) -> LocalPg {
 async fn send(server: &Serving, session: &str, content: &str) -> String {
     let message = json!({"content": content, "agent": "demo"});
     let sent = server.post(&format!("/api/sessions/{session}/messages"), message).await;
-    sent["task_id"].as_str().unwrap().to_owned()
+    sent["task_id"].as_str().expect("an id").to_owned()
 }
 
 /// How many runners a place has.

@@ -10,7 +10,7 @@ use super::table::{Processes, descendants, signal_all, table, variable};
 use crate::limits::{LEFTOVERS_PAUSE, SWEEP_ROUNDS};
 
 /// The variable that says whose agents a process and, by inheritance, its descendants belong to.
-pub(super) const OWNER: &str = "BOOCODER_OWNER";
+pub const OWNER: &str = "BOOCODER_OWNER";
 
 /// The variable that says which runner a process is. Nothing inherits it: an agent's environment is made anew.
 pub(crate) const RUNNER: &str = "BOOCODER_RUNNER";

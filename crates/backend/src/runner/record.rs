@@ -8,10 +8,10 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::protocol::{
-    AnswerForm, AsPath, By, ErrorForm, Form, InfoForm, LimitsForm, Named, Read, SessionEventForm, line,
+    AnswerForm, AsPath, By, ErrorForm, Form, InfoForm, LimitsForm, Named, PromptForm, Read, SessionEventForm, line,
 };
 use super::state::State;
-use crate::{Limits, SessionEvent, SessionInfo};
+use crate::{Limits, Prompt, SessionEvent, SessionInfo};
 
 /// What happened, and as the how manieth thing.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,8 +36,7 @@ pub(crate) enum Entry {
     State(Box<State>),
 }
 
-/// A command as far as it is worth keeping. What was said in a prompt is not: it may be large or secret, and whoever
-/// gave it has it.
+/// A command. Of the environment that an agent is opened with nothing is written down.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Sent {
@@ -50,12 +49,7 @@ pub(crate) enum Sent {
         limits: Limits,
     },
     /// Written before the session gets the prompt.
-    Prompt {
-        turn: TurnId,
-        model: Option<String>,
-        mode: Option<String>,
-        thinking: Option<String>,
-    },
+    Prompt(#[serde(with = "PromptForm")] Prompt),
     /// Written when the session has taken the answer.
     Answer {
         id: InteractionId,
@@ -169,7 +163,7 @@ mod tests {
         #[test]
         fn every_command_and_result_is_read_back_as_it_was(
             info in samples::session_info(), error in samples::error(), answer in samples::answer(), id in samples::id(),
-            spec in samples::open_spec(), text in samples::maybe(samples::text()),
+            spec in samples::open_spec(), prompt in samples::prompt(),
         ) {
             let (turn, id) = (TurnId::from_uuid(id), InteractionId::from_uuid(id));
             let error = ErrorForm::from(&error);
@@ -179,7 +173,7 @@ mod tests {
             there_and_back(Entry::Sent(Sent::Answer { id, answer }));
             there_and_back(Entry::Sent(Sent::Cancel { turn, decided_by: DecidedBy::User }));
             there_and_back(Entry::Sent(Sent::Close));
-            there_and_back(Entry::Sent(Sent::Prompt { turn, model: text.clone(), mode: None, thinking: text }));
+            there_and_back(Entry::Sent(Sent::Prompt(prompt)));
             let (agent, limits) = (spec.agent.name, spec.agent.limits);
             there_and_back(Entry::Sent(Sent::Open { agent, cwd: spec.cwd, resume: spec.resume, limits }));
         }

@@ -122,9 +122,9 @@ impl State {
                 self.opening = Opening::UnderWay;
                 self.limits = Some(limits.clone());
             }
-            Sent::Prompt { turn, .. } => {
-                self.before = self.turn.replace(*turn);
-                self.running = Some(*turn);
+            Sent::Prompt(prompt) => {
+                self.before = self.turn.replace(prompt.turn);
+                self.running = Some(prompt.turn);
             }
             Sent::Answer { id, answer } => {
                 self.questions.remove(id);
@@ -206,7 +206,7 @@ mod tests {
     }
 
     fn prompted(number: u128) -> Entry {
-        Entry::Sent(Sent::Prompt { turn: turn(number), model: None, mode: None, thinking: None })
+        Entry::Sent(Sent::Prompt(samples::plain_prompt(turn(number))))
     }
 
     fn fold(entries: impl IntoIterator<Item = Entry>) -> State {

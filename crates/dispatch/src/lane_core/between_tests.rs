@@ -12,9 +12,12 @@ fn settle(bench: &mut Bench) -> Vec<Action> {
     bench.tell(Input::Settled)
 }
 
-fn open(bench: &mut Bench, prepared: Prepared) -> Vec<Action> {
+fn open(bench: &mut Bench, history: Option<&str>) -> Vec<Action> {
     bench.run(Approval::Ask);
-    bench.tell(Input::Prepared(Box::new(prepared)));
+    bench.tell(Input::Prepared(Box::default()));
+    if let Some(history) = history {
+        bench.tell(Input::History(history.to_owned()));
+    }
     let actions = bench.tell(Input::Opened(Ok(info())));
     bench.tell(Input::Prompted(super::tests::TURN, Ok(())));
     actions
@@ -36,16 +39,15 @@ fn bodies(actions: &[Action]) -> Vec<FrameBody> {
 }
 
 fn status_of(actions: &[Action]) -> Option<(String, Option<String>)> {
-    bodies(actions).into_iter().find_map(|body| match body {
-        FrameBody::AgentSessionUpdated { status, resumed, .. } => Some((status, resumed)),
-        _ => None,
+    bodies(actions).into_iter().find_map(|body| {
+        if let FrameBody::AgentSessionUpdated { status, resumed, .. } = body { Some((status, resumed)) } else { None }
     })
 }
 
 #[test]
 fn an_agent_without_work_is_let_go_when_its_time_is_over_and_no_message_waits() {
     let mut bench = Bench::new();
-    open(&mut bench, Prepared::default());
+    open(&mut bench, None);
     settle(&mut bench);
     let due = bench.lane.poll_timeout().expect("it is not kept for ever");
     assert!(matches!(bench.lane.handle(Input::Timeout, due)[..], [Action::Evict]));
@@ -61,7 +63,7 @@ fn an_agent_without_work_is_let_go_when_its_time_is_over_and_no_message_waits() 
 #[test]
 fn an_agent_that_works_is_not_let_go() {
     let mut bench = Bench::new();
-    open(&mut bench, Prepared::default());
+    open(&mut bench, None);
     assert!(bench.tell(Input::Evict).is_empty());
 }
 
@@ -69,7 +71,7 @@ fn an_agent_that_works_is_not_let_go() {
 fn an_agent_that_dies_too_often_is_parked_until_a_new_message() {
     let mut bench = Bench::new();
     for _ in 0..=DispatchLimits::default().crashes {
-        open(&mut bench, Prepared::default());
+        open(&mut bench, None);
         settle(&mut bench);
         bench.tell(exited());
     }
@@ -92,7 +94,7 @@ fn an_agent_that_dies_too_often_is_parked_until_a_new_message() {
 fn an_agent_that_died_twice_waits_before_it_is_started_again() {
     let mut bench = Bench::new();
     for _ in 0..2 {
-        open(&mut bench, Prepared::default());
+        open(&mut bench, None);
         settle(&mut bench);
         bench.tell(exited());
     }
@@ -104,8 +106,7 @@ fn an_agent_that_died_twice_waits_before_it_is_started_again() {
 #[test]
 fn an_agent_that_lost_its_session_is_told_the_history_and_counts_as_knowing_it_once_it_answers() {
     let mut bench = Bench::new();
-    let prepared = Prepared { history: Some("[user]\nhello\n\n".into()), ..Prepared::default() };
-    let actions = open(&mut bench, prepared);
+    let actions = open(&mut bench, Some("[user]\nhello\n\n"));
     let Some(Action::Prompt(prompt)) = actions.first() else { panic!("{actions:?}") };
     let [ContentPart::Text(history), ContentPart::Text(asked)] = &prompt.content[..] else { panic!("{prompt:?}") };
     assert!(history.contains("[user]\nhello") && asked == "hello");
@@ -118,8 +119,8 @@ fn an_agent_that_lost_its_session_is_told_the_history_and_counts_as_knowing_it_o
 fn an_agent_that_resumed_its_own_session_is_told_nothing() {
     let mut bench = Bench::new();
     bench.run(Approval::Ask);
-    let prepared = Prepared { history: Some("x".into()), ..Prepared::default() };
-    bench.tell(Input::Prepared(Box::new(prepared)));
+    bench.tell(Input::Prepared(Box::default()));
+    bench.tell(Input::History("x".into()));
     let native = Box::new(SessionInfo { resumed: Resumed::Native, ..*info() });
     let actions = bench.tell(Input::Opened(Ok(native)));
     let Some(Action::Prompt(prompt)) = actions.first() else { panic!("{actions:?}") };
@@ -130,7 +131,7 @@ fn an_agent_that_resumed_its_own_session_is_told_nothing() {
 #[test]
 fn an_agent_that_was_started_with_another_configuration_is_replaced_before_its_next_turn() {
     let mut bench = Bench::new();
-    open(&mut bench, Prepared::default());
+    open(&mut bench, None);
     settle(&mut bench);
     bench.lane.fingerprint = "as configured now".into();
     bench.run(Approval::Ask);
@@ -141,7 +142,7 @@ fn an_agent_that_was_started_with_another_configuration_is_replaced_before_its_n
 #[test]
 fn work_between_turns_is_a_message_of_its_own_that_ends_by_itself() {
     let mut bench = Bench::new();
-    open(&mut bench, Prepared::default());
+    open(&mut bench, None);
     settle(&mut bench);
     let actions = bench.tell(text(None, "by the way"));
     assert!(matches!(&bodies(&actions)[..], [FrameBody::MessageStarted { .. }, FrameBody::Delta { .. }]));
@@ -157,7 +158,7 @@ fn work_between_turns_is_a_message_of_its_own_that_ends_by_itself() {
 #[test]
 fn work_between_turns_ends_where_a_turn_begins() {
     let mut bench = Bench::new();
-    open(&mut bench, Prepared::default());
+    open(&mut bench, None);
     settle(&mut bench);
     bench.tell(text(None, "by the way"));
     let actions = bench.run(Approval::Ask);

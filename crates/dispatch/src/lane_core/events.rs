@@ -97,18 +97,25 @@ impl LaneCore {
     }
 
     /// Turns what a batch collected into a write, so that what follows is ordered behind it.
-    pub(super) fn flush(&self, batch: &mut Batch) {
+    pub(super) fn flush(&mut self, batch: &mut Batch) {
         if batch.frames.is_empty() && batch.changes.is_empty() {
             return;
         }
         let mut changes = std::mem::take(&mut batch.changes);
-        // Without a session there are no frames that would tell what was taken in, so the journal is read again from
-        // the turn's beginning.
-        if self.session.is_some() {
+        let checkpoint = self.checkpoint();
+        let is_checkpoint = checkpoint.is_some();
+        changes.extend(checkpoint);
+        // Without a session there are no frames that would tell what was taken in, so from one checkpoint to the next the
+        // journal would be read again.
+        if self.session.is_some() || is_checkpoint {
             changes.extend(self.consumed());
         }
         let entry = self.entry(changes, std::mem::take(&mut batch.frames));
-        batch.actions.push(Action::Write(entry));
+        batch.actions.push(if is_checkpoint {
+            Action::WriteThenAcknowledge(entry, self.taken)
+        } else {
+            Action::Write(entry)
+        });
     }
 
     fn asked(
@@ -207,11 +214,16 @@ impl LaneCore {
     fn exited(&mut self, status: &str, stderr: &str, now: Timestamp, batch: &mut Batch) {
         let live = self.live.take();
         let resumable = live.as_ref().is_some_and(|live| live.resumable);
-        let is_parked = live.is_some() && self.keeping.died(now, &self.limits);
+        let has_died = live.is_some() && !self.stopped;
+        let is_parked = has_died && self.keeping.died(now, &self.limits);
         self.keeping.stir();
         self.end_activity(now, batch);
         self.flush(batch);
-        let now_is = if is_parked { AgentSessionStatus::Parked } else { AgentSessionStatus::Crashed };
+        let now_is = match (is_parked, self.stopped) {
+            (true, _) => AgentSessionStatus::Parked,
+            (false, true) => AgentSessionStatus::Closed,
+            (false, false) => AgentSessionStatus::Crashed,
+        };
         let runner = live.and_then(|live| live.runner);
         let ended = runner.map(|id| Change::EndRunner { id, at: now });
         if let Some(record) = &mut self.record {

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use super::events::policy_answer;
 use super::{Action, Adopted, Current, LaneCore, Live, OpenQuestion, Opening, Phase, TakenUp, after};
+use crate::limits;
 use crate::recorder::Recorder;
 
 impl LaneCore {
@@ -28,7 +29,7 @@ impl LaneCore {
             (None, Some(record)) => UsageMapper::resume(record.usage),
             (Some(_), _) | (None, None) => UsageMapper::restore(consumed.ledger),
         };
-        self.taken = consumed.position;
+        (self.taken, self.checkpointed) = (consumed.position, consumed.position);
         let began = match consumed.turn {
             Some((id, began)) if id == turn.id => began,
             Some(_) | None => self.ledger.totals(),
@@ -68,7 +69,7 @@ impl LaneCore {
             None => {
                 let task = current.task.clone();
                 self.phase = Phase::Preparing(current);
-                vec![Action::Prepare { task, know_record: self.record.is_some() }]
+                vec![Action::Prepare { task, know_record: true }]
             }
         }
     }
@@ -81,7 +82,7 @@ impl LaneCore {
         self.last_task = Some(runner.task_id);
         self.record = record;
         self.ledger = UsageMapper::restore(runner.consumed.ledger);
-        self.taken = runner.consumed.position;
+        (self.taken, self.checkpointed) = (runner.consumed.position, runner.consumed.position);
         self.coming = Some(runner.id);
         vec![Action::Attach(runner.id, runner.consumed.position)]
     }
@@ -172,24 +173,43 @@ impl LaneCore {
         let Some(current) = self.current_mut() else { return Action::CloseSession(None) };
         // There are as many names as a turn starts agents.
         let runner = current.runners.pop_front().unwrap_or_else(|| RunnerId::from_uuid(current.turn.id.as_uuid()));
-        let task_id = current.task.id;
+        let (task, task_id) = (current.task.clone(), current.task.id);
         self.keeping.begin_opening(now);
         let not_before = self.keeping.not_before(now, &self.limits);
         if !self.outlives {
-            return Action::Open(Opening { resume, runner, kept: None, not_before });
+            return Action::Open(Opening { task, resume, runner, kept: None, not_before });
         }
         self.coming = Some(runner);
-        self.taken = Position::ZERO;
+        (self.taken, self.checkpointed) = (Position::ZERO, Position::ZERO);
         let consumed = Consumed { position: Position::ZERO, ledger, turn: None };
         let runner_row = Runner { id: runner, chat_id, task_id, agent, consumed, created_at: now };
         let kept = Some(self.entry(vec![Change::AddRunner(Box::new(runner_row))], Vec::new()));
-        Action::Open(Opening { resume, runner, kept, not_before })
+        Action::Open(Opening { task, resume, runner, kept, not_before })
     }
 
     /// What has to be kept of an agent that did not come up.
     pub(super) fn opening_failed(&mut self, now: Timestamp) -> Option<Action> {
         let id = self.coming.take()?;
         self.write(vec![Change::EndRunner { id, at: now }], Vec::new())
+    }
+
+    /// What makes a write a checkpoint, if it is time for one: something that has to be on disk before it counts, so that
+    /// the journal up to there is needed no more. A journal that is never acknowledged would fill up in a long turn.
+    pub(super) fn checkpoint(&mut self) -> Option<Change> {
+        self.live.as_ref()?.runner?;
+        // All of the answer is kept each time where there is no log, so the longer it is the rarer that is done.
+        let (step, rarer) = (limits::CHECKPOINT, self.taken.0 / 4);
+        let step = if self.session.is_some() { step } else { step.max(rarer) };
+        let is_due = self.taken.0 >= self.checkpointed.0 + step;
+        let Phase::Running(current) = &self.phase else { return None };
+        if !is_due {
+            return None;
+        }
+        self.checkpointed = self.taken;
+        Some(match self.session {
+            Some(_) => Change::PutTurn(current.turn.clone()),
+            None => Change::PutMessage(Box::new(current.recorder.message())),
+        })
     }
 
     /// How far the journal is taken in, to be kept together with what its records became.

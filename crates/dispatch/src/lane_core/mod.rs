@@ -3,7 +3,10 @@
 mod activity;
 #[cfg(test)]
 mod between_tests;
+#[cfg(test)]
+mod ends_tests;
 mod events;
+mod given;
 mod journal;
 mod keeping;
 #[cfg(test)]
@@ -16,9 +19,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use boocoder_backend::{BackendError, Delivery, Prompt, RunnerState, SessionInfo};
 use boocoder_model::{
-    AgentCommand, AgentName, AgentSession, AgentSessionId, AgentSessionStatus, Answer, ChatId, Consumed, DecidedBy,
-    ExecutionPath, Interaction, InteractionId, InteractionOutcome, Message, MessageId, Position, Question, Resumed,
-    Runner, RunnerId, Seq, SessionId, Task, TaskId, Turn, TurnId, TurnOutcome,
+    AgentCommand, AgentName, AgentSession, AgentSessionId, AgentSessionStatus, Answer, ChatId, DecidedBy,
+    InteractionId, InteractionOutcome, Position, Question, Resumed, RunnerId, SessionId, Task, TaskId, Turn, TurnId,
+    TurnOutcome,
 };
 use boocoder_store::Change;
 use boocoder_usage_mapper::UsageMapper;
@@ -27,95 +30,11 @@ use jiff::Timestamp;
 
 use self::activity::Activity;
 use self::events::Batch;
+pub(crate) use self::given::{Adopted, Compared, Opening, Prepared, Served, TakenUp, TurnStart};
 use self::keeping::Keeping;
 use crate::limits::DispatchLimits;
 use crate::log::Entry;
 use crate::recorder::{Recorder, Subject};
-
-/// The agent that a lane serves.
-#[derive(Clone, Debug)]
-pub(crate) struct Served {
-    pub(crate) name: AgentName,
-    /// The commands that it is known to offer before it tells.
-    pub(crate) commands: Vec<AgentCommand>,
-    /// A digest of what it is started with.
-    pub(crate) fingerprint: String,
-    /// Whether it lives under a runner.
-    pub(crate) outlives: bool,
-}
-
-/// The ids and facts that a shell gives a new turn.
-#[derive(Clone, Debug)]
-pub(crate) struct TurnStart {
-    pub(crate) turn: TurnId,
-    pub(crate) message: MessageId,
-    pub(crate) after: Seq,
-    pub(crate) path: ExecutionPath,
-    /// What to call the runners that the turn may start: one, and one more should the first have gone unnoticed.
-    pub(crate) runners: [RunnerId; 2],
-}
-
-/// A turn that an earlier process left under way, as far as it came.
-#[derive(Clone, Debug)]
-pub(crate) struct TakenUp {
-    pub(crate) task: Box<Task>,
-    pub(crate) turn: Turn,
-    /// The agent's message as far as clients have seen it.
-    pub(crate) message: Message,
-    /// The runner that keeps the agent, and how far its journal was taken in; none if no agent was started.
-    pub(crate) runner: Option<(RunnerId, Consumed)>,
-    /// What the store knows of the agent in this chat.
-    pub(crate) record: Option<AgentSession>,
-    /// The task's questions, open and settled.
-    pub(crate) interactions: Vec<Interaction>,
-    /// What was said in the chat before, should the agent have to be told.
-    pub(crate) history: Option<String>,
-    pub(crate) runners: [RunnerId; 2],
-}
-
-/// A warm agent that an earlier process left waiting.
-#[derive(Clone, Debug)]
-pub(crate) struct Adopted {
-    pub(crate) session: SessionId,
-    pub(crate) runner: Runner,
-    pub(crate) record: Option<AgentSession>,
-}
-
-/// How an agent is to be started.
-#[derive(Clone, Debug)]
-pub(crate) struct Opening {
-    /// The agent's own session to go on with, if possible.
-    pub(crate) resume: Option<AgentSessionId>,
-    pub(crate) runner: RunnerId,
-    /// What has to be on disk before anything is started: that there is a runner.
-    pub(crate) kept: Option<Entry>,
-    /// An agent that has died before waits until then.
-    pub(crate) not_before: Option<Timestamp>,
-}
-
-/// What preparing a turn brought.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Prepared {
-    /// The human's message that the task answers.
-    pub(crate) question: Option<Message>,
-    /// What is known of the agent in this chat, if the lane did not know it yet.
-    pub(crate) record: Option<AgentSession>,
-    /// What was said in the chat before, should the agent have to be told.
-    pub(crate) history: Option<String>,
-    /// Why the turn cannot go on, if it cannot.
-    pub(crate) failure: Option<String>,
-}
-
-/// What comparing the worktree brought.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Compared {
-    pub(crate) after_tree: Option<String>,
-    pub(crate) changes: Vec<Change>,
-    /// Who has pending changes now, if that is not what it was.
-    pub(crate) agents: Option<Vec<Option<AgentName>>>,
-    /// Why the comparison failed, if it did.
-    pub(crate) failure: Option<String>,
-}
 
 /// Something that a lane is told.
 #[derive(Debug)]
@@ -126,6 +45,8 @@ pub(crate) enum Input {
     /// An agent is there that an earlier process left.
     Adopt(Box<Adopted>),
     Prepared(Box<Prepared>),
+    /// What was said in the chat before, which the agent that is about to be opened has to be told.
+    History(String),
     Opened(Result<Box<SessionInfo>, BackendError>),
     /// What became of taking up a runner.
     Attached(Result<(Box<SessionInfo>, RunnerState), BackendError>),
@@ -163,6 +84,8 @@ pub(crate) enum Action {
     CancelTurn(TurnId, DecidedBy),
     /// Write, without waiting.
     Write(Entry),
+    /// Write, and once that is committed tell the journal that it need not hold what came up to this record.
+    WriteThenAcknowledge(Entry, Position),
     /// Write, and once that is committed hand the agent this answer.
     WriteThenAnswer(Entry, InteractionId, Answer),
     /// Hand the agent this answer: its question was never shown, or is settled already.
@@ -254,6 +177,8 @@ pub(crate) struct LaneCore {
     coming: Option<RunnerId>,
     /// The last record of the runner's journal that was taken in.
     taken: Position,
+    /// The record up to which the journal is not needed any more, or will not be in a moment.
+    checkpointed: Position,
     /// What came behind the end of a turn that is not settled yet.
     backlog: VecDeque<Delivery>,
     record: Option<AgentSession>,
@@ -262,6 +187,8 @@ pub(crate) struct LaneCore {
     ledger: UsageMapper,
     session: Option<SessionId>,
     keeping: Keeping,
+    /// The last turn was stopped, so that an agent which had to be ended for it has not died of itself.
+    stopped: bool,
     /// What the agent does without having been asked.
     activity: Option<Activity>,
     last_task: Option<TaskId>,
@@ -281,12 +208,14 @@ impl LaneCore {
             live: None,
             coming: None,
             taken: Position::ZERO,
+            checkpointed: Position::ZERO,
             backlog: VecDeque::new(),
             record: None,
             unproven: None,
             ledger: UsageMapper::new(),
             session: None,
             keeping: Keeping::default(),
+            stopped: false,
             activity: None,
             last_task: None,
         }
@@ -336,6 +265,12 @@ impl LaneCore {
             Input::TakeUp(taken) => self.take_up(*taken),
             Input::Adopt(adopted) => self.adopt(*adopted),
             Input::Prepared(prepared) => self.prepared(*prepared, now),
+            Input::History(history) => {
+                if let Some(current) = self.current_mut() {
+                    current.history = Some(history);
+                }
+                Vec::new()
+            }
             Input::Opened(result) => self.opened(result, now),
             Input::Attached(Ok((info, state))) => self.attached(&info, &state, now),
             Input::Attached(Err(error)) => self.not_attached(&error, now),

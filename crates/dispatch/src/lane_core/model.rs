@@ -38,7 +38,9 @@ impl World {
                 Action::Prompt(prompt) => (self.prompting, self.turn) = (true, Some(prompt.turn)),
                 Action::CancelTurn(..) | Action::Answer(..) => {}
                 Action::Attach(..) | Action::Discard(_) | Action::Acknowledge(_) | Action::Evict => {}
-                Action::Write(entry) | Action::WriteThenAnswer(entry, ..) => self.write(entry),
+                Action::Write(entry) | Action::WriteThenAnswer(entry, ..) | Action::WriteThenAcknowledge(entry, _) => {
+                    self.write(entry);
+                }
                 Action::Compare(..) => self.comparing = true,
                 Action::Settle(entry) => {
                     self.write(entry);

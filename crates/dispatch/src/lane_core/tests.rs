@@ -2,14 +2,14 @@
 
 use boocoder_backend::{PromptSupport, SessionEvent};
 use boocoder_model::{
-    AgentEvent, Approval, ContentPart, MessageStatus, PermissionKind, PermissionOption, ProjectId, Resumed, StepUsage,
-    StopReason, TaskState, ToolCallId, ToolCallSnapshot, ToolStatus, UsageReport,
+    AgentEvent, Approval, ContentPart, ExecutionPath, Message, MessageId, MessageStatus, PermissionKind,
+    PermissionOption, ProjectId, Resumed, Seq, StopReason, TaskState, ToolCallId, ToolCallSnapshot, ToolStatus,
 };
 use uuid::Uuid;
 
 use super::*;
 
-const CHAT: ChatId = ChatId::from_uuid(Uuid::from_u128(2));
+pub(super) const CHAT: ChatId = ChatId::from_uuid(Uuid::from_u128(2));
 const SESSION: SessionId = SessionId::from_uuid(Uuid::from_u128(1));
 pub(super) const TURN: TurnId = TurnId::from_uuid(Uuid::from_u128(7));
 const ASKED: InteractionId = InteractionId::from_uuid(Uuid::from_u128(9));
@@ -92,7 +92,7 @@ impl Bench {
     }
 
     /// A lane whose turn runs.
-    fn running(approval: Approval) -> Self {
+    pub(super) fn running(approval: Approval) -> Self {
         let mut bench = Self::new();
         bench.run(approval);
         bench.tell(Input::Prepared(Box::default()));
@@ -101,15 +101,15 @@ impl Bench {
         bench
     }
 
-    fn event(&mut self, event: AgentEvent) -> Vec<Action> {
+    pub(super) fn event(&mut self, event: AgentEvent) -> Vec<Action> {
         self.tell(here([SessionEvent::Agent { turn: Some(TURN), event }]))
     }
 
-    fn end(&mut self, outcome: TurnOutcome) -> Vec<Action> {
+    pub(super) fn end(&mut self, outcome: TurnOutcome) -> Vec<Action> {
         self.tell(here([SessionEvent::TurnEnded { turn: TURN, outcome }]))
     }
 
-    fn ask(&mut self, kinds: &[(&str, PermissionKind)]) -> Vec<Action> {
+    pub(super) fn ask(&mut self, kinds: &[(&str, PermissionKind)]) -> Vec<Action> {
         let options =
             kinds.iter().map(|(id, kind)| PermissionOption { id: (*id).into(), name: (*id).into(), kind: *kind });
         let question =
@@ -122,7 +122,7 @@ pub(super) fn done() -> TurnOutcome {
     TurnOutcome::stopped(&StopReason::EndTurn)
 }
 
-fn bodies(actions: &[Action]) -> Vec<&FrameBody> {
+pub(super) fn bodies(actions: &[Action]) -> Vec<&FrameBody> {
     actions
         .iter()
         .filter_map(|action| {
@@ -137,7 +137,7 @@ fn bodies(actions: &[Action]) -> Vec<&FrameBody> {
         .collect()
 }
 
-fn settled_task(actions: &[Action]) -> &Task {
+pub(super) fn settled_task(actions: &[Action]) -> &Task {
     let [Action::Settle(entry)] = actions else { panic!("expected one settlement, got {actions:?}") };
     let task = entry
         .changes
@@ -146,7 +146,7 @@ fn settled_task(actions: &[Action]) -> &Task {
     task.expect("a settlement updates the task")
 }
 
-fn settled_message(actions: &[Action]) -> &Message {
+pub(super) fn settled_message(actions: &[Action]) -> &Message {
     let [Action::Settle(entry)] = actions else { panic!("expected one settlement, got {actions:?}") };
     let message =
         entry.changes.iter().find_map(|change| if let Change::PutMessage(put) = change { Some(put) } else { None });
@@ -468,49 +468,4 @@ fn tool_calls_are_kept_as_their_last_snapshot_in_the_order_they_began() {
     let kept: Vec<_> =
         settled_message(&actions).tool_calls.iter().map(|call| (call.id.as_str(), call.status)).collect();
     assert_eq!(kept, [("b", ToolStatus::Completed), ("a", ToolStatus::Pending)]);
-}
-
-#[test]
-fn usage_is_shown_as_totals_and_charged_to_the_task_as_a_delta() {
-    let mut bench = Bench::new();
-    let earlier = AgentSession {
-        chat_id: CHAT,
-        agent: "demo".into(),
-        backend: ExecutionPath::AcpWarm,
-        native_id: None,
-        status: AgentSessionStatus::Closed,
-        resumed: None,
-        config_fingerprint: None,
-        usage: StepUsage { input: 100, output: 10, cost: 1.0 },
-        last_active_at: None,
-    };
-    bench.run(Approval::Ask);
-    bench.tell(Input::Prepared(Box::new(Prepared { record: Some(earlier), ..Prepared::default() })));
-    bench.tell(Input::Opened(Ok(info())));
-    bench.tell(Input::Prompted(TURN, Ok(())));
-    let delta = UsageReport::Delta(StepUsage { input: 5, output: 2, cost: 0.5 });
-    let actions = bench.event(AgentEvent::Usage(delta));
-    assert!(matches!(bodies(&actions)[..], [FrameBody::Usage { input_tokens: 105, output_tokens: 12, .. }]));
-    bench.end(done());
-    let actions = bench.tell(Input::Compared(Box::default()));
-    assert_eq!(settled_task(&actions).cost_tokens, Some(7));
-}
-
-#[test]
-fn a_task_of_its_own_closes_its_agent_when_it_is_settled() {
-    let mut bench = Bench { lane: LaneCore::new(served(Vec::new()), None, DispatchLimits::default()) };
-    let start = TurnStart {
-        turn: TURN,
-        message: MessageId::from_uuid(Uuid::from_u128(8)),
-        after: Seq::ZERO,
-        path: ExecutionPath::Acp,
-        runners: RUNNERS,
-    };
-    bench.tell(Input::Run(Box::new(Task { session_id: None, chat_id: None, ..*task(Approval::Ask) }), start));
-    bench.tell(Input::Prepared(Box::default()));
-    bench.tell(Input::Opened(Ok(info())));
-    bench.tell(Input::Prompted(TURN, Ok(())));
-    bench.end(done());
-    bench.tell(Input::Compared(Box::default()));
-    assert!(matches!(bench.tell(Input::Settled)[..], [Action::CloseSession(None), Action::Ended(_)]));
 }

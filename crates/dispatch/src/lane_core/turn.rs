@@ -24,6 +24,7 @@ impl LaneCore {
         self.session = task.session_id;
         self.last_task = Some(task.id);
         self.keeping.stir();
+        self.stopped = false;
         let mut ended = Batch::default();
         self.end_activity(now, &mut ended);
         let cancelled_by = task.cancel_requested;
@@ -60,7 +61,7 @@ impl LaneCore {
         let mut actions = ended.actions;
         actions.extend([
             Action::Write(self.entry(changes, frames)),
-            Action::Prepare { task: task.clone(), know_record: self.record.is_some() },
+            Action::Prepare { task: task.clone(), know_record: self.live.is_some() },
         ]);
         self.phase = Phase::Preparing(Box::new(Current {
             task,
@@ -81,8 +82,7 @@ impl LaneCore {
     }
 
     pub(super) fn prepared(&mut self, prepared: Prepared, now: Timestamp) -> Vec<Action> {
-        let Some(mut current) = self.take(|phase| matches!(phase, Phase::Preparing(_))) else { return Vec::new() };
-        current.history = prepared.history;
+        let Some(current) = self.take(|phase| matches!(phase, Phase::Preparing(_))) else { return Vec::new() };
         if let Some(record) = prepared.record {
             self.ledger = UsageMapper::resume(record.usage);
             self.record = Some(record);
@@ -288,6 +288,7 @@ impl LaneCore {
             actions.push(Action::Write(self.entry(changes, frames)));
         }
         actions.push(Action::Compare(current.task.clone(), touched(&current.recorder.message())));
+        self.stopped = outcome.status == TurnStatus::Cancelled;
         self.phase = Phase::Settling(current, outcome);
         actions
     }
@@ -380,6 +381,7 @@ impl LaneCore {
             self.backlog.clear();
             actions.push(Action::CloseSession(runner));
         } else if has_journal {
+            self.checkpointed = self.taken;
             actions.push(Action::Acknowledge(self.taken));
         }
         if self.live.is_some() {

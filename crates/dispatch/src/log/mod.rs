@@ -2,6 +2,8 @@
 //! shows them once they are committed. `docs/decisions/0001-one-log-one-writer.md` tells why and what happens on each failure.
 
 #[cfg(test)]
+mod faulty;
+#[cfg(test)]
 mod tests;
 mod volatile;
 

@@ -1,160 +1,21 @@
 //! The writer and the broker over a store that fails in every way a database can.
 
-use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
-use async_trait::async_trait;
 use boocoder_model::{
-    AgentName, AgentSession, Chat, ChatId, Consumed, Fence, Interaction, InteractionId, Message, PendingChange,
-    PendingId, Position, Project, ProjectId, Runner, RunnerId, ServerId, Session, Task, TaskId, Turn, Worktree,
+    Consumed, Fence, Position, Project, ProjectId, Runner, RunnerId, ServerId, Session, Task, TaskId,
 };
-use boocoder_store::{InteractionFilter, MemStore, News, Owned, TaskFilter, Wish, Writer as Owner};
+use boocoder_store::{MemStore, Writer as Owner};
 use boocoder_wire::FrameBody;
 use jiff::Timestamp;
 use proptest::prelude::*;
-use tokio::sync::{broadcast, watch};
 use uuid::Uuid;
 
+use super::faulty::{Fault, Faulty};
 use super::*;
 use crate::broker::Subscription;
 
-/// What happens to one commit.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Fault {
-    /// It is written.
-    None,
-    /// The connection dies before anything is written.
-    Before,
-    /// The connection dies after it was written, so that nobody knows.
-    After,
-    /// The database dies, and with it all that it had not put on disk.
-    Crash,
-}
-
-/// A store in memory whose commits fail as they are told to.
-struct Faulty {
-    inner: MemStore,
-    faults: Vec<Fault>,
-    commits: AtomicUsize,
-    /// Batches that were committed and are not on disk.
-    volatile: std::sync::Mutex<Vec<WriteBatch>>,
-}
-
-impl Faulty {
-    fn volatile(&self) -> std::sync::MutexGuard<'_, Vec<WriteBatch>> {
-        self.volatile.lock().unwrap()
-    }
-
-    /// Takes a batch as a database does that has it in memory first.
-    async fn take(&self, batch: WriteBatch) -> Result<(), StoreError> {
-        if !batch.durable {
-            let last = self.end_of(SESSION).await?;
-            let follows = batch.frames.first().is_none_or(|first| first.seq == last.next());
-            let conflict = StoreError::Conflict { what: "frame", detail: "its number does not follow on".to_owned() };
-            if !follows {
-                return Err(conflict);
-            }
-            self.volatile().push(batch);
-            return Ok(());
-        }
-        let before = std::mem::take(&mut *self.volatile());
-        for batch in before {
-            self.inner.commit(batch).await?;
-        }
-        self.inner.commit(batch).await
-    }
-
-    async fn end_of(&self, session: SessionId) -> Result<Seq, StoreError> {
-        let volatile = self.volatile().iter().flat_map(|batch| batch.frames.last()).map(|frame| frame.seq).max();
-        Ok(self.inner.last_seq(session).await?.max(volatile.unwrap_or(Seq::ZERO)))
-    }
-}
-
-fn unreachable() -> StoreError {
-    StoreError::Unreachable("the connection was reset".into())
-}
-
-macro_rules! delegate {
-    ($($name:ident($($arg:ident: $ty:ty),*) -> $ret:ty;)+) => {
-        #[async_trait]
-        impl Store for Faulty {
-            async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError> {
-                let turn = self.commits.fetch_add(1, Ordering::Relaxed);
-                match self.faults.get(turn).copied().unwrap_or(Fault::None) {
-                    Fault::None => self.take(batch).await,
-                    Fault::Before => Err(unreachable()),
-                    Fault::After => self.take(batch).await.and(Err(unreachable())),
-                    Fault::Crash => {
-                        self.volatile().clear();
-                        Err(unreachable())
-                    }
-                }
-            }
-
-            async fn last_seq(&self, session: SessionId) -> Result<Seq, StoreError> {
-                self.end_of(session).await
-            }
-
-            async fn agent_session(&self, c: ChatId, a: &AgentName) -> Result<Option<AgentSession>, StoreError> {
-                self.inner.agent_session(c, a).await
-            }
-
-            fn news(&self) -> broadcast::Receiver<News> {
-                self.inner.news()
-            }
-
-            fn wakeups(&self) -> watch::Receiver<u64> {
-                self.inner.wakeups()
-            }
-
-            $(async fn $name(&self, $($arg: $ty),*) -> Result<$ret, StoreError> {
-                self.inner.$name($($arg),*).await
-            })+
-        }
-    };
-}
-
-delegate! {
-    ping() -> ();
-    frames_after(session: SessionId, after: Seq, budget: ReadBudget) -> Vec<StoredFrame>;
-    claim_task(by: Option<Owner>, now: Timestamp) -> Option<Task>;
-    register(server: ServerId, lease: Duration, now: Timestamp) -> Fence;
-    renew(writer: Owner, lease: Duration, now: Timestamp) -> ();
-    lapsed(now: Timestamp) -> Vec<Owner>;
-    take_over(taker: Owner, lapsed: Owner, now: Timestamp) -> Vec<Runner>;
-    owned(server: ServerId) -> Owned;
-    server_of(task: TaskId) -> Option<ServerId>;
-    wishes(server: ServerId) -> Vec<Wish>;
-    project(id: ProjectId) -> Option<Project>;
-    project_at(path: &Path) -> Option<Project>;
-    projects() -> Vec<Project>;
-    session(id: SessionId) -> Option<Session>;
-    sessions() -> Vec<Session>;
-    chat(id: ChatId) -> Option<Chat>;
-    chats(id: SessionId) -> Vec<Chat>;
-    task(id: TaskId) -> Option<Task>;
-    tasks(filter: TaskFilter) -> Vec<Task>;
-    task_by_request(key: &str) -> Option<Task>;
-    messages(session: SessionId, chat: Option<ChatId>) -> Vec<Message>;
-    messages_of_task(id: TaskId) -> Vec<Message>;
-    turns_of_task(id: TaskId) -> Vec<Turn>;
-    agent_sessions(id: SessionId) -> Vec<AgentSession>;
-    live_agent_sessions() -> Vec<AgentSession>;
-    runners() -> Vec<Runner>;
-    runner(id: RunnerId) -> Option<Runner>;
-    log_floor(session: SessionId) -> Seq;
-    streaming_messages() -> Vec<Message>;
-    interaction(id: InteractionId) -> Option<Interaction>;
-    interactions(filter: InteractionFilter) -> Vec<Interaction>;
-    pending_change(id: PendingId) -> Option<PendingChange>;
-    pending_changes(id: SessionId) -> Vec<PendingChange>;
-    pending_changes_of_task(id: TaskId) -> Vec<PendingChange>;
-    worktree_of_session(id: SessionId) -> Option<Worktree>;
-    worktree_of_task(id: TaskId) -> Option<Worktree>;
-    orphaned_worktrees() -> Vec<Worktree>;
-}
-
-const SESSION: SessionId = SessionId::from_uuid(Uuid::from_u128(1));
+pub(super) const SESSION: SessionId = SessionId::from_uuid(Uuid::from_u128(1));
 const ALL: ReadBudget = ReadBudget { frames: usize::MAX, bytes: usize::MAX };
 
 fn said(text: &str) -> Frame {

@@ -55,7 +55,7 @@ impl Server {
                 oneshot: Arc::new(OneshotBackend::new(world.clone())),
                 git: boocoder_worktree::Git::new(boocoder_worktree::Limits::default()),
                 server: Some(ServerId::from_uuid(Uuid::from_u128(number))),
-                config: DispatchConfig { worktrees: place.join(number.to_string()), limits },
+                config: DispatchConfig { worktrees: place.join(number.to_string()), limits, agents: [].into() },
             };
             Dispatcher::start(parts).await.unwrap()
         });

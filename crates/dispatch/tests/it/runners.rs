@@ -30,6 +30,7 @@ struct Journal {
     question: Option<InteractionId>,
     is_alive: bool,
     prompts: usize,
+    acknowledged: Position,
     grown: watch::Sender<usize>,
 }
 
@@ -61,6 +62,11 @@ impl World {
     /// Whether there is anything left of any.
     pub(crate) fn has_runners(&self) -> bool {
         !self.lock().is_empty()
+    }
+
+    /// How many records no journal needs to hold any more.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.lock().values().map(|journal| journal.acknowledged.0).sum()
     }
 
     /// How many prompts agents were given.
@@ -208,6 +214,7 @@ impl AgentBackend for World {
             question: None,
             is_alive: true,
             prompts: 0,
+            acknowledged: Position::ZERO,
             grown: watch::Sender::new(1),
         };
         assert!(self.lock().insert(spec.runner, journal).is_none(), "a runner is started once");
@@ -253,6 +260,8 @@ impl AgentSession for Session {
             return Ok(());
         }
         let [.., ContentPart::Text(text)] = &prompt.content[..] else { panic!("{prompt:?} has no text") };
+        // What it has yet to murmur it does before it turns to this.
+        while journal.step() {}
         journal.turn = Some(prompt.turn);
         journal.prompts += 1;
         journal.script = script(text);
@@ -282,6 +291,12 @@ impl AgentSession for Session {
                 .push(Some(SessionEvent::TurnEnded { turn, outcome: TurnOutcome::cancelled(decided_by, "cancelled") }));
         }
         Ok(())
+    }
+
+    async fn acknowledge(&self, consumed: Position) {
+        if let Some(journal) = self.world.lock().get_mut(&self.id) {
+            journal.acknowledged = journal.acknowledged.max(consumed);
+        }
     }
 
     async fn close(&self) {

@@ -64,7 +64,7 @@ impl Shared {
             oneshot: Arc::new(OneshotBackend::new(world.clone())),
             git: boocoder_worktree::Git::new(boocoder_worktree::Limits::default()),
             server: Some(id),
-            config: DispatchConfig { worktrees: self.place.path().join(number.to_string()), limits },
+            config: DispatchConfig { worktrees: self.place.path().join(number.to_string()), limits, agents: [].into() },
         };
         let dispatcher = runtime.block_on(Dispatcher::start(parts)).unwrap();
         Server { id, runtime, dispatcher, world: world.clone() }

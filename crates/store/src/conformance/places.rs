@@ -131,7 +131,7 @@ pub async fn a_worktree_has_one_owner_and_an_owner_one_worktree(store: &dyn Stor
     assert_eq!(store.orphaned_worktrees().await.expect("a read"), []);
     let left = store.worktree_of_session(session.id).await.expect("a read").expect("it is there");
     write(store, [Change::RemoveSession { id: session.id, at: at(98) }]).await;
-    assert_eq!(store.orphaned_worktrees().await.expect("a read"), [left.clone()]);
+    assert_eq!(store.orphaned_worktrees().await.expect("a read"), std::slice::from_ref(&left));
     write(store, [Change::RemoveWorktree { id: left.id, at: at(99) }]).await;
     assert_eq!(store.orphaned_worktrees().await.expect("a read"), []);
 }

@@ -61,6 +61,7 @@ fn a_task_before_and_after() {
         mode_id: None,
         thinking_option_id: None,
         approval: model::Approval::Ask,
+        cancel_requested: None,
         state: model::TaskState::Queued,
         execution_path: None,
         outcome: None,

@@ -136,8 +136,7 @@ impl Keeper {
             }
             self.session.get().filter(|_| !state.ended).cloned().ok_or(BackendError::Closed)?
         };
-        let (model, mode, thinking) = (prompt.model.clone(), prompt.mode.clone(), prompt.thinking.clone());
-        self.record([Entry::Sent(Sent::Prompt { turn, model, mode, thinking })]).await;
+        self.record([Entry::Sent(Sent::Prompt(prompt.clone()))]).await;
         let prompted = session.prompt(prompt).await;
         if let Err(error) = &prompted {
             let error = ErrorForm::from(error);

@@ -126,7 +126,7 @@ fn acknowledged_segments_are_removed_and_the_rest_still_tells_everything() {
     let (dir, mut writer) = journal();
     let turn = TurnId::from_uuid(uuid::Uuid::from_u128(1));
     write(&mut writer, [Entry::Opened(Box::new(samples::info()))]);
-    write(&mut writer, [Entry::Sent(Sent::Prompt { turn, model: None, mode: None, thinking: None })]);
+    write(&mut writer, [Entry::Sent(Sent::Prompt(samples::plain_prompt(turn)))]);
     (0..100).for_each(|_| write(&mut writer, [said(&"x".repeat(50))]));
     let (before, bytes) = (files(&dir), writer.bytes());
     writer.forget(Position(before[2] - 2)).expect("removed");

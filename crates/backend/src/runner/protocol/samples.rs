@@ -36,10 +36,6 @@ pub(crate) fn text() -> impl Strategy<Value = String> {
     prop_oneof![any::<String>(), Just("\u{0}\n\r\u{2028}\"\\".to_owned()), Just(String::new())]
 }
 
-pub(crate) fn maybe<T: std::fmt::Debug>(of: impl Strategy<Value = T>) -> impl Strategy<Value = Option<T>> {
-    option::of(of)
-}
-
 fn words() -> impl Strategy<Value = Option<String>> {
     option::of(text())
 }
@@ -271,4 +267,9 @@ pub(crate) fn error() -> impl Strategy<Value = BackendError> {
         text().prop_map(Error::Unsupported),
         text().prop_map(Error::Runner),
     ]
+}
+
+/// A prompt that asks for nothing special.
+pub(crate) fn plain_prompt(turn: TurnId) -> Prompt {
+    Prompt { turn, content: vec![ContentPart::Text("go".into())], model: None, mode: None, thinking: None }
 }

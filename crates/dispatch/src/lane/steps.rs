@@ -1,0 +1,277 @@
+//! What a lane sets going and is told of later: whatever takes time, so that the lane itself never waits.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use boocoder_backend::{AgentBackend, AgentSession, BackendError, OpenSpec};
+use boocoder_model::{Answer, InteractionId, MessageRole, Position, Resumed, RunnerId, Task, TaskId, TaskState};
+use boocoder_store::{Store, StoreError, TaskFilter};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::{Lane, LaneParts, Step};
+use crate::command::DispatchError;
+use crate::compaction::compact;
+use crate::core;
+use crate::env;
+use crate::history::history;
+use crate::lane_core::{Compared, Input, Opening, Prepared};
+use crate::log::{Queued, gone};
+use crate::workspace::Owner;
+
+/// Tells what became of an entry.
+type Written = oneshot::Receiver<Result<(), StoreError>>;
+
+impl Lane {
+    pub(super) fn with_session<F>(&mut self, run: impl FnOnce(Option<Arc<dyn AgentSession>>) -> F)
+    where
+        F: Future<Output = Step> + Send + 'static,
+    {
+        self.steps.push(Box::pin(run(self.session.clone())));
+    }
+
+    pub(super) fn prepare(&mut self, task: Box<Task>, know_record: bool) {
+        let parts = Arc::clone(&self.parts);
+        self.steps.push(Box::pin(async move {
+            let mut prepared = Box::<Prepared>::default();
+            let ready = async {
+                load(&parts, &task, know_record, &mut prepared).await?;
+                worktree(&parts, &task).await.map(drop)
+            };
+            if let Err(error) = ready.await {
+                prepared.failure = Some(error.to_string());
+            }
+            Step::Prepared(prepared)
+        }));
+    }
+
+    fn backend(&self) -> Arc<dyn AgentBackend> {
+        Arc::clone(if self.warm { &self.parts.warm } else { &self.parts.oneshot })
+    }
+
+    pub(super) fn open(&mut self, opening: Opening) {
+        let Opening { task, resume, runner, kept, not_before } = opening;
+        let pause = not_before.and_then(|at| Duration::try_from(at.duration_since(env::now())).ok());
+        self.opening = CancellationToken::new();
+        let given_up = self.opening.clone();
+        let backend = self.backend();
+        let before = self.closed.take();
+        let (parts, agent) = (Arc::clone(&self.parts), self.spec.clone());
+        let kept = kept.map(|entry| {
+            let (queued, written) = Queued::acknowledged(entry);
+            self.outbox.push_back(queued);
+            written
+        });
+        self.steps.push(Box::pin(async move {
+            let ready = async {
+                if let Some(kept) = kept {
+                    kept.await.unwrap_or_else(|_| Err(gone()))?;
+                }
+                worktree(&parts, &task).await
+            };
+            let cwd = match ready.await {
+                Ok(cwd) => cwd,
+                Err(error) => {
+                    let source = std::io::Error::other(error);
+                    return Step::Opened(Err(BackendError::Spawn { command: agent.command, source }));
+                }
+            };
+            let spec = OpenSpec { agent, cwd, resume, runner };
+            let open = async {
+                tokio::time::sleep(pause.unwrap_or_default()).await;
+                if let Some(before) = before {
+                    before.cancelled().await;
+                }
+                let opened = backend.open(spec).await?;
+                let is_new = opened.session.info().resumed == Resumed::New;
+                let history = if is_new { told(&parts.store, &task, parts.limits.history).await } else { Ok(None) };
+                let history = history.unwrap_or_else(|error| {
+                    tracing::warn!(%error, "what was said in a chat could not be read for its agent");
+                    None
+                });
+                Ok((opened, history))
+            };
+            tokio::select! {
+                result = open => Step::Opened(result),
+                () = given_up.cancelled() => Step::OpenAbandoned,
+            }
+        }));
+    }
+
+    /// Lets an agent without work go, unless a message waits for it.
+    pub(super) fn evict(&mut self) {
+        let (parts, agent, chat_id) = (Arc::clone(&self.parts), self.spec.name.clone(), self.chat);
+        self.steps.push(Box::pin(async move {
+            let waiting = TaskFilter { chat_id, state: Some(TaskState::Queued), ..TaskFilter::default() };
+            match parts.store.tasks(waiting).await {
+                Ok(tasks) if tasks.iter().all(|task| task.agent != agent) => Step::Told(Input::Evict),
+                Ok(_) => Step::Nothing,
+                Err(error) => {
+                    tracing::debug!(%error, "an agent without work stays, since nobody knows what waits for it");
+                    Step::Nothing
+                }
+            }
+        }));
+    }
+
+    pub(super) fn attach(&mut self, runner: RunnerId, after: Position) {
+        let backend = self.backend();
+        self.steps.push(Box::pin(async move {
+            Step::Attached(match backend.runners() {
+                Some(runners) => runners.attach(runner, after).await,
+                None => Err(BackendError::Closed),
+            })
+        }));
+    }
+
+    pub(super) fn discard(&mut self, runner: RunnerId) {
+        let backend = self.backend();
+        self.steps.push(Box::pin(async move {
+            if let Some(runners) = backend.runners() {
+                runners.discard(runner).await;
+            }
+            Step::Nothing
+        }));
+    }
+
+    /// Tells the journal that it need not hold what came up to a record, once that is written.
+    pub(super) fn acknowledge(&mut self, position: Position, written: Option<Written>) {
+        self.with_session(move |session| async move {
+            let is_kept = match written {
+                Some(written) => matches!(written.await, Ok(Ok(()))),
+                None => true,
+            };
+            if let Some(session) = session.filter(|_| is_kept) {
+                session.acknowledge(position).await;
+            }
+            Step::Nothing
+        });
+    }
+
+    pub(super) fn answer(&mut self, id: InteractionId, answer: Answer, written: Option<Written>) {
+        let reply = self.answering.take();
+        self.with_session(move |session| async move {
+            let result = async {
+                if let Some(written) = written {
+                    written.await.unwrap_or_else(|_| Err(gone()))?;
+                }
+                let session = session.ok_or_else(|| DispatchError::Conflict("the agent has gone".to_owned()))?;
+                if let Err(error) = session.answer(id, answer).await {
+                    // The agent must not wait for an answer that it will never be given.
+                    let _ = session.answer(id, Answer::Cancel).await;
+                    return Err(DispatchError::Conflict(error.to_string()));
+                }
+                Ok(())
+            };
+            Step::Answered(result.await, reply)
+        });
+    }
+
+    pub(super) fn compare(&mut self, task: Box<Task>, touched: BTreeSet<String>) {
+        let parts = Arc::clone(&self.parts);
+        self.steps.push(Box::pin(async move {
+            let compared = match compare(&parts, &task, &touched).await {
+                Ok(compared) => compared,
+                Err(error) => Compared { failure: Some(error.to_string()), ..Compared::default() },
+            };
+            Step::Told(Input::Compared(Box::new(compared)))
+        }));
+    }
+
+    pub(super) fn close_session(&mut self, runner: Option<RunnerId>) {
+        self.events = None;
+        let session = self.session.take();
+        let backend = self.backend();
+        let closed = CancellationToken::new();
+        self.closed = Some(closed.clone());
+        self.steps.push(Box::pin(async move {
+            let _told = closed.drop_guard();
+            if let Some(session) = session {
+                session.close().await;
+            }
+            if let Some((runner, runners)) = runner.zip(backend.runners()) {
+                runners.discard(runner).await;
+            }
+            Step::Nothing
+        }));
+    }
+
+    fn discard_unused_worktree(&mut self, task: TaskId) {
+        let parts = Arc::clone(&self.parts);
+        self.steps.push(Box::pin(async move {
+            if let Err(error) = discard_unused(&parts, task).await {
+                tracing::warn!(%task, %error, "the worktree of a task could not be removed");
+            }
+            Step::Nothing
+        }));
+    }
+
+    pub(super) fn ended(&mut self, task: TaskId) {
+        if self.once {
+            self.discard_unused_worktree(task);
+        }
+        self.closing |= self.once;
+        let (scheduler, parts) = (self.parts.scheduler.clone(), Arc::clone(&self.parts));
+        let session = self.core.session();
+        self.steps.push(Box::pin(async move {
+            if let Some(session) = session
+                && let Err(error) = compact(&parts, session).await
+            {
+                tracing::warn!(%session, %error, "the log of a session was not compacted");
+            }
+            Step::Nothing
+        }));
+        self.steps.push(Box::pin(async move {
+            // A scheduler that has gone has nothing left to schedule.
+            let _ = scheduler.send(core::Input::Ended(task)).await;
+            Step::Nothing
+        }));
+    }
+}
+
+/// Removes the worktree of a task of its own if the task changed nothing in it.
+async fn discard_unused(parts: &LaneParts, task: TaskId) -> Result<(), DispatchError> {
+    let owner = Owner::Task(task);
+    let Some(task) = parts.store.task(task).await? else { return Ok(()) };
+    let project = parts.store.project(task.project_id).await?.ok_or(DispatchError::NotFound("project"))?;
+    if parts.workspaces.risk(owner, &project).await?.is_none() {
+        parts.workspaces.remove(owner, &project).await?;
+    }
+    Ok(())
+}
+
+/// Loads what the turn needs to know.
+async fn load(parts: &LaneParts, task: &Task, know_record: bool, prepared: &mut Prepared) -> Result<(), DispatchError> {
+    let messages = parts.store.messages_of_task(task.id).await?;
+    prepared.question = messages.into_iter().find(|message| message.role == MessageRole::User);
+    prepared.record = match task.chat_id {
+        Some(chat) if !know_record => parts.store.agent_session(chat, &task.agent).await?,
+        Some(_) | None => None,
+    };
+    Ok(())
+}
+
+/// What was said in the chat, for an agent that has been in it before and may have to begin anew.
+pub(crate) async fn told(store: &Arc<dyn Store>, task: &Task, budget: usize) -> Result<Option<String>, DispatchError> {
+    let Some((session, chat)) = task.session_id.zip(task.chat_id) else { return Ok(None) };
+    if store.agent_session(chat, &task.agent).await?.is_none() {
+        return Ok(None);
+    }
+    let messages = store.messages(session, Some(chat)).await?;
+    Ok(history(&messages, task.id, budget))
+}
+
+/// Makes sure of the worktree.
+async fn worktree(parts: &LaneParts, task: &Task) -> Result<PathBuf, DispatchError> {
+    let project = parts.store.project(task.project_id).await?.ok_or(DispatchError::NotFound("project"))?;
+    let slot = parts.workspaces.ensure(Owner::of(task), &project).await?;
+    let workspace = slot.as_ref().ok_or(DispatchError::NotFound("worktree"))?;
+    Ok(workspace.path().to_owned())
+}
+
+async fn compare(parts: &LaneParts, task: &Task, touched: &BTreeSet<String>) -> Result<Compared, DispatchError> {
+    let project = parts.store.project(task.project_id).await?.ok_or(DispatchError::NotFound("project"))?;
+    parts.workspaces.compare(task, touched, &project).await
+}

@@ -1,0 +1,52 @@
+//! How turns are accounted for and closed.
+
+use boocoder_model::{AgentEvent, Approval, ExecutionPath, MessageId, Seq, StepUsage, UsageReport};
+use uuid::Uuid;
+
+use super::tests::*;
+use super::*;
+
+#[test]
+fn usage_is_shown_as_totals_and_charged_to_the_task_as_a_delta() {
+    let mut bench = Bench::new();
+    let earlier = AgentSession {
+        chat_id: CHAT,
+        agent: "demo".into(),
+        backend: ExecutionPath::AcpWarm,
+        native_id: None,
+        status: AgentSessionStatus::Closed,
+        resumed: None,
+        config_fingerprint: None,
+        usage: StepUsage { input: 100, output: 10, cost: 1.0 },
+        last_active_at: None,
+    };
+    bench.run(Approval::Ask);
+    bench.tell(Input::Prepared(Box::new(Prepared { record: Some(earlier), ..Prepared::default() })));
+    bench.tell(Input::Opened(Ok(info())));
+    bench.tell(Input::Prompted(TURN, Ok(())));
+    let delta = UsageReport::Delta(StepUsage { input: 5, output: 2, cost: 0.5 });
+    let actions = bench.event(AgentEvent::Usage(delta));
+    assert!(matches!(bodies(&actions)[..], [FrameBody::Usage { input_tokens: 105, output_tokens: 12, .. }]));
+    bench.end(done());
+    let actions = bench.tell(Input::Compared(Box::default()));
+    assert_eq!(settled_task(&actions).cost_tokens, Some(7));
+}
+
+#[test]
+fn a_task_of_its_own_closes_its_agent_when_it_is_settled() {
+    let mut bench = Bench { lane: LaneCore::new(served(Vec::new()), None, DispatchLimits::default()) };
+    let start = TurnStart {
+        turn: TURN,
+        message: MessageId::from_uuid(Uuid::from_u128(8)),
+        after: Seq::ZERO,
+        path: ExecutionPath::Acp,
+        runners: RUNNERS,
+    };
+    bench.tell(Input::Run(Box::new(Task { session_id: None, chat_id: None, ..*task(Approval::Ask) }), start));
+    bench.tell(Input::Prepared(Box::default()));
+    bench.tell(Input::Opened(Ok(info())));
+    bench.tell(Input::Prompted(TURN, Ok(())));
+    bench.end(done());
+    bench.tell(Input::Compared(Box::default()));
+    assert!(matches!(bench.tell(Input::Settled)[..], [Action::CloseSession(None), Action::Ended(_)]));
+}
