@@ -127,7 +127,9 @@ impl Cli {
             "warn,agent_client_protocol=error,local_pg=error"
         };
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
-        let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        // A line that cannot be written, on a full disk or to nobody, must not end the process; saying so would panic.
+        let lines = tracing_subscriber::fmt().log_internal_errors(false);
+        let lines = lines.with_env_filter(filter).with_writer(std::io::stderr);
         match self.common.log_format {
             LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
             LogFormat::Json => lines.json().init(),

@@ -96,6 +96,9 @@ pub(crate) const LOCK_PAUSE: Duration = Duration::from_millis(10);
 /// How long a runner has for the answer to a command, beside the time that the agent has for it.
 pub(crate) const RUNNER_REPLY: Duration = Duration::from_secs(30);
 
+/// How long a runner that has not answered yet is waited for before it is asked for a sign of life, and how long for that.
+pub(crate) const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+
 /// The pause before a broken connection to a runner that lives is made anew, which doubles up to the longest.
 pub(crate) const RECONNECT_SHORTEST: Duration = Duration::from_millis(5);
 /// See [`RECONNECT_SHORTEST`].

@@ -203,14 +203,19 @@ impl Dispatcher {
             return self.shutdown().await;
         }
         let (done, left) = oneshot::channel();
-        if self.shared.requests.send(Request::Leave(done)).await.is_ok() {
-            let limit = self.shared.limits.shutdown;
-            if tokio::time::timeout(limit, left).await.is_err() {
-                tracing::warn!(?limit, "not every agent could be handed over within the limit");
+        let leaving = async {
+            if self.shared.requests.send(Request::Leave(done)).await.is_ok() {
+                // A scheduler that has ended has left.
+                let _ = left.await;
             }
-        }
-        if let Err(error) = self.shared.log.flush().await {
-            tracing::warn!(%error, "the log could not be put on disk; its frames are made again from the journals");
+            if let Err(error) = self.shared.log.flush().await {
+                tracing::warn!(%error, "the log could not be put on disk; its frames are made again from the journals");
+            }
+        };
+        let limit = self.shared.limits.shutdown;
+        // A database that is away for good would be waited for without end.
+        if tokio::time::timeout(limit, leaving).await.is_err() {
+            tracing::warn!(?limit, "not everything could be handed over within the limit; the journals have it");
         }
         if let Some(lease) = &self.shared.lease {
             lease.leave().await;

@@ -1,6 +1,6 @@
 //! A chat's history as a prompt, for an agent that cannot go on with its own session.
 
-use boocoder_model::{ContentPart, Message, MessageRole, TaskId};
+use boocoder_model::{ContentPart, Message, MessageRole};
 
 /// Where the history says that it comes from.
 const URI: &str = "boocoder://chat/history";
@@ -9,11 +9,10 @@ const URI: &str = "boocoder://chat/history";
 const PREAMBLE: &str =
     "What was said in this chat before, for your information. It is no request; the request follows.";
 
-/// What was said before `task`, the newest whole messages that fit into `budget` bytes, as text. What is left out is
-/// counted. None if nothing was said.
-pub(crate) fn history(messages: &[Message], task: TaskId, budget: usize) -> Option<String> {
-    let earlier: Vec<_> = messages.iter().take_while(|message| message.task_id != task).collect();
-    let lines: Vec<_> = earlier.iter().filter_map(|message| line(message)).collect();
+/// What was said before, the newest of these whole messages that fit into `budget` bytes, as text. That something is
+/// left out is told. None if nothing was said.
+pub(crate) fn history(messages: &[Message], is_all: bool, budget: usize) -> Option<String> {
+    let lines: Vec<_> = messages.iter().filter_map(line).collect();
     let mut size = 0;
     let fits = |line: &&String| {
         size += line.len();
@@ -22,8 +21,8 @@ pub(crate) fn history(messages: &[Message], task: TaskId, budget: usize) -> Opti
     let kept = lines.iter().rev().take_while(fits).count();
     let left_out = lines.len() - kept;
     let mut text = String::new();
-    if left_out > 0 {
-        text.push_str(&format!("[{left_out} earlier messages are left out]\n\n"));
+    if left_out > 0 || !is_all {
+        text.push_str("[earlier messages are left out]\n\n");
     }
     text.extend(lines.into_iter().skip(left_out));
     (!text.is_empty()).then_some(text)
@@ -53,22 +52,18 @@ fn line(message: &Message) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use boocoder_model::{MessageId, MessageStatus};
+    use boocoder_model::{MessageId, MessageStatus, TaskId};
     use jiff::Timestamp;
     use uuid::Uuid;
 
     use super::*;
-
-    fn task(id: u128) -> TaskId {
-        TaskId::from_uuid(Uuid::from_u128(id))
-    }
 
     fn said(id: u128, role: MessageRole, content: &str) -> Message {
         Message {
             id: MessageId::from_uuid(Uuid::from_u128(id)),
             chat_id: None,
             session_id: None,
-            task_id: task(id),
+            task_id: TaskId::from_uuid(Uuid::from_u128(id)),
             role,
             agent: "goose".into(),
             content: content.to_owned(),
@@ -83,25 +78,22 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_before_is_told_and_what_is_asked_now_is_not() {
-        let messages = [
-            said(1, MessageRole::User, "hello"),
-            said(1, MessageRole::Assistant, "hi"),
-            said(2, MessageRole::User, "and now?"),
-        ];
-        assert_eq!(history(&messages, task(2), 1000).as_deref(), Some("[user]\nhello\n\n[goose]\nhi\n\n"));
-        assert_eq!(history(&messages, task(1), 1000), None);
+    fn what_was_said_before_is_told() {
+        let messages = [said(1, MessageRole::User, "hello"), said(1, MessageRole::Assistant, "hi")];
+        assert_eq!(history(&messages, true, 1000).as_deref(), Some("[user]\nhello\n\n[goose]\nhi\n\n"));
+        assert_eq!(history(&[], true, 1000), None);
     }
 
     #[test]
-    fn the_newest_whole_messages_are_kept_and_the_rest_is_counted() {
+    fn the_newest_whole_messages_are_kept_and_that_there_were_more_is_told() {
         let messages = [
             said(1, MessageRole::User, "first"),
             said(2, MessageRole::User, "second"),
             said(3, MessageRole::User, "third"),
         ];
-        let told = history(&messages, task(9), 30).unwrap();
-        assert_eq!(told, "[1 earlier messages are left out]\n\n[user]\nsecond\n\n[user]\nthird\n\n");
+        let newest = "[earlier messages are left out]\n\n[user]\nsecond\n\n[user]\nthird\n\n";
+        assert_eq!(history(&messages, true, 30).as_deref(), Some(newest));
+        assert_eq!(history(&messages[1..], false, 1000).as_deref(), Some(newest));
     }
 
     #[test]

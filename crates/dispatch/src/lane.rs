@@ -87,8 +87,8 @@ pub(crate) struct Lane {
     outbox: VecDeque<Queued>,
     /// Gives up the opening that is under way.
     opening: CancellationToken,
-    /// Told when the agent that was closed last is no more: until then no other one is started in its place.
-    closed: Option<CancellationToken>,
+    /// Told when agents that were closed are no more: until then no other one is started in their place.
+    closed: Vec<CancellationToken>,
     /// Whether the turn under way runs on an agent that stays.
     warm: bool,
     /// Whoever answered the question that is being settled.
@@ -135,7 +135,7 @@ impl Lane {
             steps: FuturesUnordered::new(),
             outbox: VecDeque::new(),
             opening: CancellationToken::new(),
-            closed: None,
+            closed: Vec::new(),
             warm: false,
             answering: None,
             chat,
@@ -321,7 +321,7 @@ impl Lane {
     fn act(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
-                Action::Prepare { task, know_record } => self.prepare(task, know_record),
+                Action::Prepare(preparing) => self.prepare(preparing),
                 Action::Open(opening) => self.open(opening),
                 Action::Attach(runner, after) => self.attach(runner, after),
                 Action::AbandonOpen => self.opening.cancel(),

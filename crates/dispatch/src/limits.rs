@@ -34,6 +34,9 @@ pub(crate) const CLIENT_BATCH: ReadBudget = ReadBudget { frames: 256, bytes: 256
 /// How long a start waits until what agents said while there was no server is taken in.
 pub(crate) const CATCH_UP: Duration = Duration::from_secs(10);
 
+/// Of how many messages of a chat's history an agent is told at most.
+pub(crate) const HISTORY_MESSAGES: usize = 256;
+
 /// Records of a journal after which what was taken in is put on disk for good, so that the journal need not hold it.
 pub(crate) const CHECKPOINT: u64 = 256;
 

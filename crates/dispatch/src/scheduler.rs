@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use boocoder_backend::Registry;
+use boocoder_backend::{AgentSpec, Registry};
 use boocoder_model::{AgentName, Answer, ChatId, DecidedBy, Interaction, Task, TaskId, TaskState, TurnOutcome};
 use boocoder_store::Change;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -177,9 +177,8 @@ impl Scheduler {
                 }
             };
             let Some(spec) = self.registry.get(&agent).cloned() else { continue };
-            let lane = Lane::start(Arc::clone(&self.parts), spec, &key, &self.tracker);
+            let lane = self.lane(&key, spec);
             let _ = lane.send(command).await;
-            self.lanes.insert(key.clone(), lane);
             self.tell(Input::TakenUp(task, key)).await;
             catching_up.push(is_caught_up);
         }
@@ -231,17 +230,20 @@ impl Scheduler {
         let Some(spec) = self.registry.get(&task.agent).filter(|spec| spec.enabled).cloned() else {
             return self.refuse(task);
         };
-        let lane = match self.lanes.get(&key).filter(|lane| !lane.is_closed()) {
-            Some(lane) => lane.clone(),
-            None => {
-                let lane = Lane::start(Arc::clone(&self.parts), spec, &key, &self.tracker);
-                self.lanes.insert(key, lane.clone());
-                lane
-            }
-        };
+        let lane = self.lane(&key, spec);
         if lane.send(LaneCommand::Run(task)).await.is_err() {
             tracing::error!(task = %id, "a lane ended before its task could be handed to it");
         }
+    }
+
+    /// The lane with this key, which is started if there is none.
+    fn lane(&mut self, key: &LaneKey, spec: AgentSpec) -> mpsc::Sender<LaneCommand> {
+        if let Some(lane) = self.lanes.get(key).filter(|lane| !lane.is_closed()) {
+            return lane.clone();
+        }
+        let lane = Lane::start(Arc::clone(&self.parts), spec, key, &self.tracker);
+        self.lanes.insert(key.clone(), lane.clone());
+        lane
     }
 
     /// A task whose agent was taken out of the configuration, or disabled, after it was accepted.

@@ -100,12 +100,16 @@ impl Sweep<'_> {
             settle_task(self.store, self.log, self.workspaces, task, outcome).await?;
             swept.tasks += 1;
         }
-        let mut kept = BTreeSet::new();
+        let (mut kept, mut claimed) = (BTreeSet::new(), Vec::new());
         for task in going_on {
+            swept.turns_taken_up += 1;
+            let Some((turn, message)) = self.begun(&task).await? else {
+                claimed.push(Left::Run(Box::new(task)));
+                continue;
+            };
             let row = rows.values().find(|row| is_of(row, &task)).map(|row| row.id).and_then(|id| rows.remove(&id));
             kept.extend(row.as_ref().map(|row| row.id));
-            left.push(self.take_up(task, row).await?);
-            swept.turns_taken_up += 1;
+            left.push(self.take_up(task, turn, message, row).await?);
         }
         for row in rows.into_values() {
             match self.adopt(&row).await? {
@@ -119,6 +123,8 @@ impl Sweep<'_> {
                 }
             }
         }
+        // A task that is yet to begin runs on the agent of its chat, if that is still there.
+        left.extend(claimed);
         swept.messages = self.end_activities(&left, &others).await?;
         swept.runners = self.discard_all_but(&kept).await;
         swept.agent_sessions = self.settle_agent_sessions(&left, &others).await?;
@@ -158,15 +164,22 @@ impl Sweep<'_> {
         Ok(orphans.len())
     }
 
-    /// A task that was running, as far as it came.
-    async fn take_up(&self, task: Task, row: Option<Runner>) -> Result<Left, DispatchError> {
+    /// The turn of a task that was claimed, if it had begun, and its answer.
+    async fn begun(&self, task: &Task) -> Result<Option<(Turn, Message)>, DispatchError> {
         let turns = self.store.turns_of_task(task.id).await?;
+        let Some(turn) = turns.into_iter().rev().find(|turn| turn.outcome.is_none()) else { return Ok(None) };
         let messages = self.store.messages_of_task(task.id).await?;
-        let begun = turns.into_iter().rev().find(|turn| turn.outcome.is_none()).and_then(|turn| {
-            let message = messages.into_iter().find(|message| message.id == turn.message_id)?;
-            Some((turn, message))
-        });
-        let Some((turn, message)) = begun else { return Ok(Left::Run(Box::new(task))) };
+        Ok(messages.into_iter().find(|message| message.id == turn.message_id).map(|message| (turn, message)))
+    }
+
+    /// A turn that was under way, as far as it came.
+    async fn take_up(
+        &self,
+        task: Task,
+        turn: Turn,
+        message: Message,
+        row: Option<Runner>,
+    ) -> Result<Left, DispatchError> {
         let message = match task.session_id {
             Some(session) => replay::put_together(self.store, session, turn.after, message).await?,
             None => message,

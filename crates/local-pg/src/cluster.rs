@@ -13,7 +13,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
@@ -55,8 +55,9 @@ impl DataDir {
         fs::create_dir_all(path).at("create", path)?;
         let path = path.canonicalize().at("find", path)?;
         let file = path.join("lock");
-        let mut lock =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&file).at("open", &file)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let mut lock = options.open(&file).at("open", &file)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

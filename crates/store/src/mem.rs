@@ -181,6 +181,10 @@ impl Store for MemStore {
         Ok(self.tables().messages(session, chat))
     }
 
+    async fn messages_before(&self, chat: ChatId, task: TaskId, limit: usize) -> Result<Vec<Message>, StoreError> {
+        Ok(self.tables().messages_before(chat, task, limit))
+    }
+
     async fn messages_of_task(&self, task: TaskId) -> Result<Vec<Message>, StoreError> {
         Ok(self.tables().messages.values().filter(|message| message.task_id == task).cloned().collect())
     }

@@ -169,6 +169,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// The messages of a session, or of one of its chats, oldest first.
     async fn messages(&self, session: SessionId, chat: Option<ChatId>) -> Result<Vec<Message>, StoreError>;
+    /// The newest messages of a chat before the first one of a task, at most `limit`, oldest first. Nothing is before a
+    /// task without messages.
+    async fn messages_before(&self, chat: ChatId, task: TaskId, limit: usize) -> Result<Vec<Message>, StoreError>;
     /// The messages of a task, oldest first: the human's, if it came from a chat, then the agent's.
     async fn messages_of_task(&self, task: TaskId) -> Result<Vec<Message>, StoreError>;
     /// The agents' messages that still grow, of all sessions, removed ones too, oldest first: what a server that starts

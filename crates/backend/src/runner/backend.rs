@@ -112,9 +112,14 @@ impl Runners for RunnerBackend {
         if runner.place.is_alive() {
             match runner.connect().await {
                 Ok(connected) => connection = Some(connected),
-                // It may have died meanwhile.
-                Err(error) if runner.place.is_alive() => return Err(error),
-                Err(_) => {}
+                // One that nobody can talk to is as good as dead, and must not work on unseen.
+                Err(error) => {
+                    tracing::warn!(%error, mark = runner.mark, "a runner is killed");
+                    runner.kill().await;
+                    if runner.place.is_alive() {
+                        return Err(error);
+                    }
+                }
             }
         }
         let state = match &mut connection {

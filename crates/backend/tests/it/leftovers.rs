@@ -28,8 +28,8 @@ struct Host {
 }
 
 impl Host {
-    /// Starts one, and waits until it has `processes` descendants and `is_ready`.
-    async fn start(prompt: &str, agent: Vec<String>, processes: usize, is_ready: fn(&Path) -> bool) -> Self {
+    /// Starts one, and waits until it `is_ready`, by its agent's tree and its descendants.
+    async fn start(prompt: &str, agent: Vec<String>, is_ready: fn(&Path, &[u32]) -> bool) -> Self {
         let dir = directory();
         let tree = dir.path().join("tree");
         let mut command = Command::new(beside_tests("test_host"));
@@ -38,8 +38,12 @@ impl Host {
         let mut host = Self { dir, program, family: Vec::new() };
         let pid = host.program.id();
         let family = tokio::task::spawn_blocking(move || {
-            wait_until(PATIENCE, "the agent's work", || is_ready(&tree) && descendants(pid).len() >= processes)
-                .map(|()| descendants(pid))
+            let mut family = Vec::new();
+            let ready = wait_until(PATIENCE, "the agent's work", || {
+                family = descendants(pid);
+                is_ready(&tree, &family)
+            });
+            ready.map(|()| family)
         });
         host.family = family.await.expect("no panic").expect("in time");
         host
@@ -48,7 +52,8 @@ impl Host {
     /// A demo agent that runs a command: the agent, a shell, and a program in it.
     async fn demo() -> Self {
         let agent = vec![test_agent().to_string_lossy().into_owned(), "demo".into()];
-        Self::start("shell touch runs; sleep 300; true", agent, 3, |tree| tree.join("runs").exists()).await
+        let is_ready = |tree: &Path, family: &[u32]| tree.join("runs").exists() && family.len() >= 3;
+        Self::start("shell touch runs; sleep 300; true", agent, is_ready).await
     }
 
     fn owner(&self) -> String {
@@ -98,7 +103,12 @@ async fn what_a_killed_program_left_is_ended_and_nothing_of_another_owner() {
 #[tokio::test]
 async fn agents_that_ignore_every_polite_word_are_ended_with_what_lost_its_mark() {
     let agent = vec!["/bin/sh".into(), "-c".into(), STUBBORN.into()];
-    let mut killed = Host::start("hello", agent, 5, |_| true).await;
+    // The shell itself and what it has in the background; what it runs on the way ends by itself.
+    let is_ready = |_: &Path, family: &[u32]| {
+        let name = |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        family.iter().filter(|pid| name(pid) == "sleep\n").count() == 3
+    };
+    let mut killed = Host::start("hello", agent, is_ready).await;
     killed.kill();
     assert!(killed.left().len() >= 5, "the end of the input means nothing to it");
     assert!(end_leftovers(&killed.owner(), POLITELY).await >= 5);

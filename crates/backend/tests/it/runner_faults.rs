@@ -285,6 +285,50 @@ async fn a_runner_that_is_stopped_is_killed_when_it_has_to_close() {
 }
 
 #[tokio::test]
+async fn a_runner_that_is_stopped_is_killed_when_it_does_not_answer() {
+    let mut rig = Rig::open(Home::Runner, agent(&["demo"])).await;
+    let turn = rig.start("say before\nsleep 600000").await;
+    rig.until(|event| says(event, "before")).await;
+    let runner = runner_pids(rig.dir.path())[0];
+    kill(runner, Signal::STOP);
+    let cancelled = timeout(PATIENCE, rig.session.cancel(turn, DecidedBy::User)).await.expect("in time");
+    assert!(cancelled.is_ok(), "{cancelled:?}");
+    assert_eq!(rig.end(turn).await.outcome.decided_by, DecidedBy::Crash);
+    rig.exited().await;
+    assert!(!alive(runner) && !alive(rig.pid()), "nothing works on unseen");
+}
+
+#[tokio::test]
+async fn a_runner_that_nobody_can_talk_to_is_ended_before_its_turn_is() {
+    let mut server = Server::start("say before\nsleep 600000");
+    server.until("text");
+    server.kill();
+    let path = server.dir.path();
+    let runner = runner_pids(path)[0];
+    let family = descendants(runner);
+    let backend = runners(path, &[]);
+    std::fs::remove_file(place(&backend, path).await.join("secret")).expect("there");
+    let (mut rig, _) = Rig::attach(&backend, &server.dir, Position::ZERO).await.expect("its journal is there");
+    assert!(!alive(runner) && !family.iter().any(|pid| alive(*pid)));
+    let end = rig.end(its_turn()).await;
+    assert_eq!((end.outcome.status, end.outcome.decided_by), (TurnStatus::Failed, DecidedBy::Crash));
+}
+
+#[tokio::test]
+async fn a_journal_that_is_cut_off_under_its_reader_ends_the_session() {
+    let dir = directory();
+    let backend = runners(dir.path(), &[]);
+    let mut rig = Rig::open_with(&backend, Arc::clone(&dir), agent(&["demo"]), None).await.expect("opens");
+    rig.run("say hello").await;
+    let place = place(&backend, dir.path()).await;
+    let segment = place.read_dir().expect("there").flatten().find(is_segment).expect("a journal").path();
+    std::fs::OpenOptions::new().write(true).open(segment).and_then(|file| file.set_len(0)).expect("cut off");
+    rig.start("say more").await;
+    let (_, status, _) = rig.exited().await;
+    assert!(status.contains("its journal cannot be read"), "{status}");
+}
+
+#[tokio::test]
 async fn a_torn_last_line_is_no_event() {
     let dir = directory();
     let backend = runners(dir.path(), &[]);

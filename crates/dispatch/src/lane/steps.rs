@@ -17,8 +17,9 @@ use crate::compaction::compact;
 use crate::core;
 use crate::env;
 use crate::history::history;
-use crate::lane_core::{Compared, Input, Opening, Prepared};
-use crate::log::{Queued, gone};
+use crate::lane_core::{Compared, Input, Opening, Prepared, Preparing};
+use crate::limits;
+use crate::log::{Entry, Queued, gone};
 use crate::workspace::Owner;
 
 /// Tells what became of an entry.
@@ -32,19 +33,36 @@ impl Lane {
         self.steps.push(Box::pin(run(self.session.clone())));
     }
 
-    pub(super) fn prepare(&mut self, task: Box<Task>, know_record: bool) {
+    pub(super) fn prepare(&mut self, preparing: Preparing) {
+        let Preparing { task, kept, know_record } = preparing;
         let parts = Arc::clone(&self.parts);
+        let kept = self.keep(kept);
         self.steps.push(Box::pin(async move {
             let mut prepared = Box::<Prepared>::default();
-            let ready = async {
+            let loaded = async {
                 load(&parts, &task, know_record, &mut prepared).await?;
                 worktree(&parts, &task).await.map(drop)
             };
-            if let Err(error) = ready.await {
+            if let Err(error) = futures::future::try_join(kept, loaded).await {
                 prepared.failure = Some(error.to_string());
             }
             Step::Prepared(prepared)
         }));
+    }
+
+    /// Writes what has to be on disk before something is begun. Done when it is.
+    fn keep(&mut self, kept: Option<Entry>) -> impl Future<Output = Result<(), DispatchError>> + use<> {
+        let written = kept.map(|entry| {
+            let (queued, written) = Queued::acknowledged(entry);
+            self.outbox.push_back(queued);
+            written
+        });
+        async move {
+            match written {
+                Some(written) => Ok(written.await.unwrap_or_else(|_| Err(gone()))?),
+                None => Ok(()),
+            }
+        }
     }
 
     fn backend(&self) -> Arc<dyn AgentBackend> {
@@ -57,18 +75,12 @@ impl Lane {
         self.opening = CancellationToken::new();
         let given_up = self.opening.clone();
         let backend = self.backend();
-        let before = self.closed.take();
+        let before = std::mem::take(&mut self.closed);
         let (parts, agent) = (Arc::clone(&self.parts), self.spec.clone());
-        let kept = kept.map(|entry| {
-            let (queued, written) = Queued::acknowledged(entry);
-            self.outbox.push_back(queued);
-            written
-        });
+        let kept = self.keep(kept);
         self.steps.push(Box::pin(async move {
             let ready = async {
-                if let Some(kept) = kept {
-                    kept.await.unwrap_or_else(|_| Err(gone()))?;
-                }
+                kept.await?;
                 worktree(&parts, &task).await
             };
             let cwd = match ready.await {
@@ -81,7 +93,7 @@ impl Lane {
             let spec = OpenSpec { agent, cwd, resume, runner };
             let open = async {
                 tokio::time::sleep(pause.unwrap_or_default()).await;
-                if let Some(before) = before {
+                for before in before {
                     before.cancelled().await;
                 }
                 let opened = backend.open(spec).await?;
@@ -128,7 +140,9 @@ impl Lane {
 
     pub(super) fn discard(&mut self, runner: RunnerId) {
         let backend = self.backend();
+        let ended = self.ending();
         self.steps.push(Box::pin(async move {
+            let _told = ended.drop_guard();
             if let Some(runners) = backend.runners() {
                 runners.discard(runner).await;
             }
@@ -180,12 +194,19 @@ impl Lane {
         }));
     }
 
+    /// An agent is being ended: the next one that is started waits until this is cancelled.
+    fn ending(&mut self) -> CancellationToken {
+        let ended = CancellationToken::new();
+        self.closed.retain(|earlier| !earlier.is_cancelled());
+        self.closed.push(ended.clone());
+        ended
+    }
+
     pub(super) fn close_session(&mut self, runner: Option<RunnerId>) {
         self.events = None;
         let session = self.session.take();
         let backend = self.backend();
-        let closed = CancellationToken::new();
-        self.closed = Some(closed.clone());
+        let closed = self.ending();
         self.steps.push(Box::pin(async move {
             let _told = closed.drop_guard();
             if let Some(session) = session {
@@ -255,12 +276,13 @@ async fn load(parts: &LaneParts, task: &Task, know_record: bool, prepared: &mut 
 
 /// What was said in the chat, for an agent that has been in it before and may have to begin anew.
 pub(crate) async fn told(store: &Arc<dyn Store>, task: &Task, budget: usize) -> Result<Option<String>, DispatchError> {
-    let Some((session, chat)) = task.session_id.zip(task.chat_id) else { return Ok(None) };
+    let Some(chat) = task.chat_id.filter(|_| task.session_id.is_some()) else { return Ok(None) };
     if store.agent_session(chat, &task.agent).await?.is_none() {
         return Ok(None);
     }
-    let messages = store.messages(session, Some(chat)).await?;
-    Ok(history(&messages, task.id, budget))
+    let messages = store.messages_before(chat, task.id, limits::HISTORY_MESSAGES).await?;
+    let is_all = messages.len() < limits::HISTORY_MESSAGES;
+    Ok(history(&messages, is_all, budget))
 }
 
 /// Makes sure of the worktree.

@@ -3,7 +3,7 @@
 use boocoder_backend::SessionEvent;
 use boocoder_model::{AgentEvent, Approval, ContentPart};
 
-use super::tests::{Bench, done, here, info, task_id};
+use super::tests::{Bench, bodies, done, here, info, task_id};
 use super::*;
 
 fn settle(bench: &mut Bench) -> Vec<Action> {
@@ -31,16 +31,10 @@ fn exited() -> Input {
     here([SessionEvent::Exited { status: "signal 9".into(), stderr: String::new() }])
 }
 
-fn bodies(actions: &[Action]) -> Vec<FrameBody> {
-    let frames = |action: &Action| {
-        if let Action::Write(entry) | Action::Settle(entry) = action { entry.frames.clone() } else { Vec::new() }
-    };
-    actions.iter().flat_map(frames).map(|frame| frame.body).collect()
-}
-
 fn status_of(actions: &[Action]) -> Option<(String, Option<String>)> {
     bodies(actions).into_iter().find_map(|body| {
-        if let FrameBody::AgentSessionUpdated { status, resumed, .. } = body { Some((status, resumed)) } else { None }
+        let FrameBody::AgentSessionUpdated { status, resumed, .. } = body else { return None };
+        Some((status.clone(), resumed.clone()))
     })
 }
 
@@ -145,7 +139,7 @@ fn work_between_turns_is_a_message_of_its_own_that_ends_by_itself() {
     open(&mut bench, None);
     settle(&mut bench);
     let actions = bench.tell(text(None, "by the way"));
-    assert!(matches!(&bodies(&actions)[..], [FrameBody::MessageStarted { .. }, FrameBody::Delta { .. }]));
+    assert!(matches!(bodies(&actions)[..], [FrameBody::MessageStarted { .. }, FrameBody::Delta { .. }]));
     bench.tell(text(None, ", more"));
     let due = bench.lane.poll_timeout().unwrap();
     let actions = bench.lane.handle(Input::Timeout, due);
@@ -162,5 +156,5 @@ fn work_between_turns_ends_where_a_turn_begins() {
     settle(&mut bench);
     bench.tell(text(None, "by the way"));
     let actions = bench.run(Approval::Ask);
-    assert!(matches!(&bodies(&actions)[..], [FrameBody::MessageComplete { .. }, FrameBody::TaskUpdated { .. }, ..]));
+    assert!(matches!(bodies(&actions)[..], [FrameBody::MessageComplete { .. }, FrameBody::TaskUpdated { .. }, ..]));
 }

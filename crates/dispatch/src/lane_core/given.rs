@@ -58,6 +58,16 @@ pub(crate) struct Adopted {
     pub(crate) record: Option<AgentSession>,
 }
 
+/// What has to be there before an agent is asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Preparing {
+    pub(crate) task: Box<Task>,
+    /// What has to be on disk before that, if it is not yet: that the turn has begun.
+    pub(crate) kept: Option<Entry>,
+    /// Whether the lane knows already what is known of the agent in this chat.
+    pub(crate) know_record: bool,
+}
+
 /// How an agent is to be started.
 #[derive(Clone, Debug)]
 pub(crate) struct Opening {

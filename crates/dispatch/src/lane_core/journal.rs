@@ -11,7 +11,7 @@ use boocoder_usage_mapper::UsageMapper;
 use jiff::Timestamp;
 
 use super::events::policy_answer;
-use super::{Action, Adopted, Current, LaneCore, Live, OpenQuestion, Opening, Phase, TakenUp, after};
+use super::{Action, Adopted, Current, LaneCore, Live, OpenQuestion, Opening, Phase, Preparing, TakenUp, after};
 use crate::limits;
 use crate::recorder::Recorder;
 
@@ -34,6 +34,9 @@ impl LaneCore {
             Some((id, began)) if id == turn.id => began,
             Some(_) | None => self.ledger.totals(),
         };
+        let has_begun = consumed.turn.is_some_and(|(id, _)| id == turn.id)
+            || !interactions.is_empty()
+            || !(message.content.is_empty() && message.reasoning.is_empty() && message.tool_calls.is_empty());
         let (mut questions, mut settled) = (BTreeMap::new(), BTreeMap::new());
         for asked in interactions {
             match asked.settled {
@@ -53,7 +56,7 @@ impl LaneCore {
             questions,
             settled,
             opened: false,
-            prompted: false,
+            prompted: has_begun,
             refusals: 0,
             runners: VecDeque::from(runners),
             history,
@@ -69,7 +72,7 @@ impl LaneCore {
             None => {
                 let task = current.task.clone();
                 self.phase = Phase::Preparing(current);
-                vec![Action::Prepare { task, know_record: true }]
+                vec![Action::Prepare(Preparing { task, kept: None, know_record: true })]
             }
         }
     }
@@ -144,6 +147,13 @@ impl LaneCore {
         let Some(id) = self.coming.take() else { return Vec::new() };
         let ended = vec![Change::EndRunner { id, at: now }];
         let mut actions = match std::mem::replace(&mut self.phase, Phase::Idle) {
+            // What an agent has done must not be done twice.
+            Phase::Attaching(current) if current.prompted && matches!(error, BackendError::Closed) => {
+                let actions = vec![Action::Write(self.entry(ended, Vec::new()))];
+                let outcome =
+                    TurnOutcome::failed(DecidedBy::Crash, "what the agent was doing cannot be known any more");
+                self.end(current, outcome, actions, now)
+            }
             // Nothing is there of it, so it was never started, or what started is over and was never told to do
             // anything: it may be started again.
             Phase::Attaching(current) | Phase::Opening(current) if matches!(error, BackendError::Closed) => {

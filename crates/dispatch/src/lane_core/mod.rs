@@ -30,7 +30,7 @@ use jiff::Timestamp;
 
 use self::activity::Activity;
 use self::events::Batch;
-pub(crate) use self::given::{Adopted, Compared, Opening, Prepared, Served, TakenUp, TurnStart};
+pub(crate) use self::given::{Adopted, Compared, Opening, Prepared, Preparing, Served, TakenUp, TurnStart};
 use self::keeping::Keeping;
 use crate::limits::DispatchLimits;
 use crate::log::Entry;
@@ -68,10 +68,7 @@ pub(crate) enum Input {
 #[derive(Debug)]
 pub(crate) enum Action {
     /// Load what the turn needs and make sure of the worktree.
-    Prepare {
-        task: Box<Task>,
-        know_record: bool,
-    },
+    Prepare(Preparing),
     /// Open an agent session.
     Open(Opening),
     /// Take up this runner where its journal was left.

@@ -32,7 +32,10 @@ impl World {
     fn act(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
-                Action::Prepare { .. } => self.preparing = true,
+                Action::Prepare(preparing) => {
+                    preparing.kept.into_iter().for_each(|entry| self.write(entry));
+                    self.preparing = true;
+                }
                 Action::Open(_) => self.opening = true,
                 Action::AbandonOpen => self.abandoned = true,
                 Action::Prompt(prompt) => (self.prompting, self.turn) = (true, Some(prompt.turn)),

@@ -126,7 +126,11 @@ pub(super) fn bodies(actions: &[Action]) -> Vec<&FrameBody> {
     actions
         .iter()
         .filter_map(|action| {
-            if let Action::Write(entry) | Action::WriteThenAnswer(entry, ..) | Action::Settle(entry) = action {
+            if let Action::Prepare(Preparing { kept: Some(entry), .. })
+            | Action::Write(entry)
+            | Action::WriteThenAnswer(entry, ..)
+            | Action::Settle(entry) = action
+            {
                 Some(&entry.frames)
             } else {
                 None
@@ -157,7 +161,7 @@ pub(super) fn settled_message(actions: &[Action]) -> &Message {
 fn a_turn_prepares_opens_prompts_streams_and_settles_in_that_order() {
     let mut bench = Bench::new();
     let actions = bench.run(Approval::Ask);
-    assert!(matches!(actions[..], [Action::Write(_), Action::Prepare { know_record: false, .. }]));
+    assert!(matches!(actions[..], [Action::Prepare(Preparing { know_record: false, kept: Some(_), .. })]));
     let types = bodies(&actions);
     assert!(matches!(types[..], [FrameBody::TaskUpdated { .. }, FrameBody::MessageStarted { .. }]));
 
@@ -200,7 +204,7 @@ fn the_second_turn_uses_the_open_session() {
     bench.tell(Input::Compared(Box::default()));
     bench.tell(Input::Settled);
     let actions = bench.run(Approval::Ask);
-    assert!(matches!(actions[..], [Action::Write(_), Action::Prepare { know_record: true, .. }]));
+    assert!(matches!(actions[..], [Action::Prepare(Preparing { know_record: true, kept: Some(_), .. })]));
     assert!(matches!(bench.tell(Input::Prepared(Box::default()))[..], [Action::Prompt(_), Action::Write(_)]));
 }
 

@@ -13,7 +13,9 @@ use boocoder_wire::FrameBody;
 use jiff::Timestamp;
 
 use super::events::Batch;
-use super::{Action, Compared, Current, LaneCore, Live, Phase, Prepared, TurnStart, after, settlement, task_updated};
+use super::{
+    Action, Compared, Current, LaneCore, Live, Phase, Prepared, Preparing, TurnStart, after, settlement, task_updated,
+};
 use crate::history::primed;
 use crate::limits::{self, DispatchLimits};
 use crate::recorder::{Recorder, touched};
@@ -59,10 +61,11 @@ impl LaneCore {
         ];
         self.flush(&mut ended);
         let mut actions = ended.actions;
-        actions.extend([
-            Action::Write(self.entry(changes, frames)),
-            Action::Prepare { task: task.clone(), know_record: self.live.is_some() },
-        ]);
+        actions.push(Action::Prepare(Preparing {
+            task: task.clone(),
+            kept: Some(self.entry(changes, frames)),
+            know_record: self.live.is_some() || self.coming.is_some(),
+        }));
         self.phase = Phase::Preparing(Box::new(Current {
             task,
             turn,

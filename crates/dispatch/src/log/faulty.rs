@@ -136,6 +136,7 @@ delegate! {
     tasks(filter: TaskFilter) -> Vec<Task>;
     task_by_request(key: &str) -> Option<Task>;
     messages(session: SessionId, chat: Option<ChatId>) -> Vec<Message>;
+    messages_before(chat: ChatId, task: TaskId, limit: usize) -> Vec<Message>;
     messages_of_task(id: TaskId) -> Vec<Message>;
     turns_of_task(id: TaskId) -> Vec<Turn>;
     agent_sessions(id: SessionId) -> Vec<AgentSession>;

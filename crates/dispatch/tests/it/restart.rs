@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use boocoder_backend::{AgentSpec, Limits, OneshotBackend, Protocol, Registry};
 use boocoder_dispatch::{DispatchConfig, DispatchLimits, Dispatcher, NewMessage, NewTask, Parts, TaskOptions};
-use boocoder_model::{Answer, Approval, ContentPart, MessageRole, MessageStatus, Seq, SessionId, TaskId, TaskState};
+use boocoder_model::{
+    Answer, Approval, ContentPart, DecidedBy, MessageRole, MessageStatus, Seq, SessionId, TaskId, TaskState,
+};
 use boocoder_store::{InteractionFilter, MemStore, ReadBudget, Store, TaskFilter};
 use boocoder_testkit::repo::TestRepo;
 use boocoder_wire::{Frame, FrameBody};
+use jiff::Timestamp;
 use proptest::prelude::*;
 use tokio::runtime::Runtime;
 
@@ -142,6 +145,10 @@ impl Bench {
         });
     }
 
+    fn open_questions(&self) -> usize {
+        self.run(async |dispatcher| dispatcher.store().interactions(InteractionFilter::default()).await.unwrap().len())
+    }
+
     fn tasks_left(&self) -> usize {
         self.run(async |dispatcher| {
             let tasks = dispatcher.store().tasks(TaskFilter::default()).await.unwrap();
@@ -192,6 +199,11 @@ fn op() -> impl Strategy<Value = Op> {
         3 => Just(Op::Restart),
         1 => Just(Op::HandOver),
     ]
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test is a shell: it says when a task was claimed")]
+fn now() -> Timestamp {
+    Timestamp::now()
 }
 
 fn prompt(n: usize) -> String {
@@ -380,16 +392,51 @@ fn a_runner_that_dies_with_the_dispatcher_before_it_was_asked_anything_is_replac
 }
 
 #[test]
+fn a_task_that_was_claimed_and_had_not_begun_runs_on_the_agent_that_waits_in_its_chat() {
+    let mut bench = Bench::new();
+    bench.send("say hello");
+    bench.calm();
+    // The task is there, and was claimed by a dispatcher that got no further.
+    bench.run(async |dispatcher| dispatcher.hand_over().await);
+    let task = bench.send("say again");
+    bench.run(async |dispatcher| {
+        let claimed = dispatcher.store().claim_task(None, now()).await.unwrap();
+        assert_eq!(claimed.map(|claimed| claimed.id), Some(task));
+    });
+    bench.kill();
+    bench.start();
+    bench.calm();
+    let kept = bench.run(async |dispatcher| dispatcher.store().task(task).await.unwrap().unwrap());
+    assert_eq!(kept.state, TaskState::Completed, "{kept:?}");
+    assert_eq!(bench.world.prompts(), 2, "it is the same agent");
+}
+
+#[test]
+fn a_turn_whose_journal_is_gone_is_not_run_again_once_something_is_known_of_it() {
+    let mut bench = Bench::new();
+    let task = bench.send("say one\nask may I\nsay two");
+    while bench.open_questions() == 0 {
+        bench.world.step();
+        bench.turn(2);
+    }
+    bench.kill();
+    bench.world.lose_journals();
+    bench.start();
+    bench.calm();
+    let kept = bench.run(async |dispatcher| dispatcher.store().task(task).await.unwrap().unwrap());
+    let outcome = kept.outcome.unwrap();
+    assert_eq!((kept.state, outcome.decided_by), (TaskState::Failed, DecidedBy::Crash));
+    assert!(!bench.world.has_runners(), "no agent was started for it");
+}
+
+#[test]
 fn a_long_turn_has_its_journal_acknowledged_as_it_goes_with_a_session_and_without() {
     for with_session in [true, false] {
         let mut bench = Bench::new();
         let words: Vec<_> = (0..1000).map(|n| format!("say {n},")).collect();
         let prompt = format!("{}\nask is that all?", words.join("\n"));
         let task = if with_session { bench.send(&prompt) } else { bench.add_task(&prompt) };
-        let open = |bench: &Bench| {
-            bench.run(async |dispatcher| dispatcher.store().interactions(InteractionFilter::default()).await.unwrap())
-        };
-        while open(&bench).is_empty() {
+        while bench.open_questions() == 0 {
             while bench.world.step() {}
             bench.turn(2);
         }

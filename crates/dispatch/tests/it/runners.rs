@@ -59,6 +59,11 @@ impl World {
         self.lock().values_mut().for_each(Journal::die);
     }
 
+    /// Removes all that there is of any.
+    pub(crate) fn lose_journals(&self) {
+        self.lock().clear();
+    }
+
     /// Whether there is anything left of any.
     pub(crate) fn has_runners(&self) -> bool {
         !self.lock().is_empty()

@@ -153,12 +153,19 @@ pub async fn messages_are_replaced_in_their_place(store: &dyn Store) {
         assert_eq!(store.messages_of_task(task.id).await.expect("a read"), messages);
     }
 
+    let later = world.stored_task(store).await;
+    let before = async |limit| store.messages_before(world.chat.id, later.id, limit).await.expect("a read");
+    assert_eq!(before(5).await, [], "it has no messages");
+    write(store, [put(&message(&later)), put(&message(&later))]).await;
+    assert_eq!(before(5).await, [asked, answer.clone(), next.clone()]);
+    assert_eq!(before(2).await, [answer, next], "the newest, oldest first");
+
     let mut loose = super::sample::task(&world.project, None);
     loose.session_id = None;
     let lonely = message(&loose);
     write(store, [add(&loose), put(&lonely)]).await;
     assert_eq!(store.messages_of_task(loose.id).await.expect("a read"), [lonely]);
-    assert_eq!(store.messages(world.session.id, None).await.expect("a read").len(), 3);
+    assert_eq!(store.messages(world.session.id, None).await.expect("a read").len(), 5);
 }
 
 /// Of all sessions, even of removed ones, and of tasks without any: each has to come to its end.

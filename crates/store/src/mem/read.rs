@@ -86,6 +86,15 @@ impl Tables {
         self.messages.values().filter(fits).cloned().collect()
     }
 
+    pub(super) fn messages_before(&self, chat: ChatId, task: TaskId, limit: usize) -> Vec<Message> {
+        let all: Vec<_> = self.messages.values().collect();
+        let Some(first) = all.iter().position(|message| message.task_id == task) else { return Vec::new() };
+        let of_chat = all[..first].iter().rev().filter(|message| message.chat_id == Some(chat));
+        let mut newest: Vec<_> = of_chat.take(limit).copied().cloned().collect();
+        newest.reverse();
+        newest
+    }
+
     pub(super) fn streaming_messages(&self) -> Vec<Message> {
         self.messages.values().filter(|message| message.status == MessageStatus::Streaming).cloned().collect()
     }

@@ -236,6 +236,15 @@ impl Store for PgStore {
         self.list(rest, params![session.as_uuid(), chat.map(ChatId::as_uuid)]).await
     }
 
+    async fn messages_before(&self, chat: ChatId, task: TaskId, limit: usize) -> Result<Vec<Message>, StoreError> {
+        let rest = "WHERE chat_id = $1 AND position < (SELECT min(position) FROM messages WHERE task_id = $2) \
+                    ORDER BY position DESC LIMIT $3";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut newest: Vec<Message> = self.list(rest, params![chat.as_uuid(), task.as_uuid(), limit]).await?;
+        newest.reverse();
+        Ok(newest)
+    }
+
     async fn messages_of_task(&self, task: TaskId) -> Result<Vec<Message>, StoreError> {
         self.list("WHERE task_id = $1 ORDER BY position", params![task.as_uuid()]).await
     }

@@ -24,6 +24,8 @@ pub(crate) enum JournalError {
     Corrupt { path: PathBuf, source: serde_json::Error },
     #[error("record {expected} was expected, and {found} is there")]
     Gap { expected: Position, found: Position },
+    #[error("record {written} was written, and nothing is there behind record {last}")]
+    Short { written: Position, last: Position },
 }
 
 /// The file whose first record is `first`.

@@ -45,7 +45,8 @@ impl Reader {
 
     /// Reads on: to the record `upto` if it is told, else to the end, which a torn line is, too; and not much more than
     /// `most` bytes at a time. Whoever reads what is still being written tells how far, since behind that a failed
-    /// write may stand, to be cut off again. At the end there is nothing.
+    /// write may stand, to be cut off again. At the end there is nothing; before a record that is
+    /// told, that is an error.
     pub(crate) fn read(&mut self, upto: Option<Position>, most: u64) -> Result<Vec<Record>, JournalError> {
         let mut records = Vec::new();
         let begun = self.offset;
@@ -61,10 +62,16 @@ impl Reader {
                 Ok((n, bytes.saturating_sub(begun) < most))
             },
         )?;
-        if !records.is_empty() || upto.is_some_and(|upto| self.last >= upto) || !self.step()? {
+        if !records.is_empty() || upto.is_some_and(|upto| self.last >= upto) {
             return Ok(records);
         }
-        self.read(upto, most)
+        if self.step()? {
+            return self.read(upto, most);
+        }
+        match upto {
+            Some(written) => Err(JournalError::Short { written, last: self.last }),
+            None => Ok(records),
+        }
     }
 
     /// Passes over the records up to `after`, if they are there yet.

@@ -1,5 +1,6 @@
 //! The session as its caller sees it.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,7 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::{Asked, Runner};
-use crate::limits::RUNNER_REPLY;
+use crate::limits::{RUNNER_REPLY, SIGN_OF_LIFE};
 use crate::runner::host::closing_time;
 use crate::runner::protocol::Command;
 use crate::{AgentSession, BackendError, Limits, Prompt, SessionInfo};
@@ -26,14 +27,31 @@ impl RunnerSession {
     /// Asks the runner, within `limit`. None if nobody is there to ask any more.
     async fn ask(&self, command: Command, limit: Duration) -> Option<Result<(), BackendError>> {
         let what = name(&command);
-        let asking = async {
-            let (reply, result) = oneshot::channel();
-            self.asked.send(Asked { command, reply }).await.ok()?;
-            result.await.ok()
+        let mut asking = pin!(timeout(limit, self.pass(command)));
+        let answered = match timeout(SIGN_OF_LIFE, &mut asking).await {
+            Ok(answered) => answered,
+            Err(_) => {
+                self.kill_if_stuck().await;
+                asking.await
+            }
         };
-        match timeout(limit, asking).await {
-            Ok(result) => result,
-            Err(_) => Some(Err(BackendError::Runner(format!("did not answer {what} within {limit:?}")))),
+        let late = |_| Some(Err(BackendError::Runner(format!("did not answer {what} within {limit:?}"))));
+        answered.unwrap_or_else(late)
+    }
+
+    async fn pass(&self, command: Command) -> Option<Result<(), BackendError>> {
+        let (reply, result) = oneshot::channel();
+        self.asked.send(Asked { command, reply }).await.ok()?;
+        result.await.ok()
+    }
+
+    /// A runner that does not even answer what it answers at once is as good as dead: it is killed, so that its session
+    /// ends as one does whose runner has died.
+    async fn kill_if_stuck(&self) {
+        let known = *self.consumed.borrow();
+        if timeout(SIGN_OF_LIFE, self.pass(Command::Acknowledge(known))).await.is_err() {
+            tracing::warn!(mark = self.runner.mark, "a runner gives no sign of life and is killed");
+            self.runner.kill().await;
         }
     }
 }
