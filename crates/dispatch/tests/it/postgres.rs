@@ -8,18 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use boocoder_backend::{OneshotBackend, Registry};
-use boocoder_dispatch::{DispatchConfig, DispatchLimits, Dispatcher, NewMessage, Parts, TaskOptions};
+use boocoder_dispatch::{DispatchConfig, DispatchLimits, Dispatcher, NewMessage, Parts};
 use boocoder_local_pg::{LocalPg, LocalPgConfig};
-use boocoder_model::{
-    Answer, Approval, ContentPart, DecidedBy, InteractionId, Seq, ServerId, SessionId, TaskId, TaskState,
-};
+use boocoder_model::{Answer, ContentPart, DecidedBy, InteractionId, Seq, ServerId, SessionId, TaskId, TaskState};
 use boocoder_store::{InteractionFilter, PgConfig, PgStore, ReadBudget, Store};
 use boocoder_testkit::repo::TestRepo;
 use tokio::runtime::Runtime;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use crate::restart::agent;
+use crate::restart::{agent, options};
 use crate::runners::World;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -74,16 +72,8 @@ impl Server {
     }
 
     fn send(&self, session_id: SessionId, content: &str) -> TaskId {
-        let options = TaskOptions {
-            agent: "fake".into(),
-            model: None,
-            mode_id: None,
-            thinking_option_id: None,
-            approval: Approval::Ask,
-            request_id: None,
-        };
         let content = vec![ContentPart::Text(content.to_owned())];
-        let message = NewMessage { session_id, chat_id: None, content, options };
+        let message = NewMessage { session_id, chat_id: None, content, options: options() };
         self.run(async |dispatcher| dispatcher.send_message(message).await.unwrap().task_id)
     }
 

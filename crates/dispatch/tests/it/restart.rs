@@ -47,7 +47,7 @@ pub(crate) fn agent() -> AgentSpec {
     }
 }
 
-fn options() -> TaskOptions {
+pub(crate) fn options() -> TaskOptions {
     TaskOptions {
         agent: "fake".into(),
         model: None,

@@ -5,12 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use boocoder_backend::{OneshotBackend, Registry};
-use boocoder_dispatch::{
-    DispatchConfig, DispatchError, DispatchLimits, Dispatcher, NewMessage, Parts, Subscription, TaskOptions,
-};
+use boocoder_dispatch::{DispatchConfig, DispatchError, DispatchLimits, Dispatcher, NewMessage, Parts, Subscription};
 use boocoder_model::{
-    AgentSessionStatus, Answer, Approval, ChatId, ContentPart, DecidedBy, InteractionId, InteractionOutcome,
-    MessageStatus, Seq, ServerId, SessionId, Task, TaskId, TaskState,
+    AgentSessionStatus, Answer, ChatId, ContentPart, DecidedBy, InteractionId, InteractionOutcome, MessageStatus, Seq,
+    ServerId, SessionId, Task, TaskId, TaskState,
 };
 use boocoder_store::{InteractionFilter, MemStore, ReadBudget, Store, StoreError, StoredFrame};
 use boocoder_testkit::repo::TestRepo;
@@ -18,7 +16,7 @@ use boocoder_wire::{Frame, FrameBody};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-use crate::restart::{agent, said};
+use crate::restart::{agent, options, said};
 use crate::runners::World;
 
 const ALL: ReadBudget = ReadBudget { frames: usize::MAX, bytes: usize::MAX };
@@ -141,16 +139,8 @@ impl Server {
     }
 
     fn send(&self, session_id: SessionId, chat_id: Option<ChatId>, content: &str) -> TaskId {
-        let options = TaskOptions {
-            agent: "fake".into(),
-            model: None,
-            mode_id: None,
-            thinking_option_id: None,
-            approval: Approval::Ask,
-            request_id: None,
-        };
         let content = vec![ContentPart::Text(content.to_owned())];
-        let message = NewMessage { session_id, chat_id, content, options };
+        let message = NewMessage { session_id, chat_id, content, options: options() };
         self.run(async |dispatcher| dispatcher.send_message(message).await.unwrap().task_id)
     }
 
