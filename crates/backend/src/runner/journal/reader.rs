@@ -59,7 +59,8 @@ impl Reader {
                 if !matches!(record.entry, Entry::State(_)) {
                     records.push(record);
                 }
-                Ok((n, bytes.saturating_sub(begun) < most))
+                // A segment's beginning alone is not enough: nothing is what is read at the end.
+                Ok((n, records.is_empty() || bytes.saturating_sub(begun) < most))
             },
         )?;
         if !records.is_empty() || upto.is_some_and(|upto| self.last >= upto) {

@@ -9,9 +9,9 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::SessionEvent;
 use crate::runner::protocol::samples;
 use crate::runner::record::{Entry, Record, Sent};
+use crate::{SessionEvent, SessionInfo};
 
 const SMALL: u64 = 2000;
 
@@ -85,6 +85,17 @@ fn a_reader_follows_a_writer_and_reads_no_further_than_it_is_told() {
     write(&mut writer, [said(&long)]);
     assert_eq!(next(4), ["c"], "the rest of a segment comes first");
     assert_eq!(next(4), [long]);
+}
+
+#[test]
+fn a_segment_whose_beginning_is_more_than_is_read_at_a_time_is_not_the_end() {
+    let (dir, mut writer) = journal();
+    let agent_version = Some("x".repeat(3000));
+    write(&mut writer, [Entry::Opened(Box::new(SessionInfo { agent_version, ..samples::info() })), said("a")]);
+    write(&mut writer, [said("b")]);
+    write(&mut writer, [said("c")]);
+    assert!(files(&dir).len() > 1, "the last ones stand in a segment that begins with the version");
+    assert_eq!(texts(&read(&dir, 1)), ["a", "b", "c"]);
 }
 
 #[test]
