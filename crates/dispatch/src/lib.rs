@@ -84,6 +84,7 @@ mod decisions;
 mod dispatcher;
 mod env;
 mod history;
+mod intake;
 mod keeper;
 mod lane;
 mod lane_core;

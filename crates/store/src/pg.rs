@@ -52,9 +52,9 @@ const RELAXED: &str = "SET synchronous_commit = off; SET plan_cache_mode = force
 /// kept to the microsecond.
 #[derive(Debug)]
 pub struct PgStore {
-    /// Reads, claims and durable batches.
+    /// Reads, and whatever has to be on disk when it is done.
     durable: Pool,
-    /// Batches that need not be on disk yet: these connections do not wait for it.
+    /// Batches and claims that need not be on disk yet: these connections do not wait for it.
     relaxed: Pool,
     limits: PgLimits,
     ears: Ears,

@@ -77,9 +77,10 @@ pub trait Store: Send + Sync + 'static {
     /// the engine tries; then it may happen that the batch was written all the same, which the log tells.
     async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError>;
 
-    /// Takes the oldest queued task that may run, and sets it running, durably. Tasks of one chat are given out in
-    /// order and one at a time; two callers never get the same task. It is the writer's from then on; where a runner of
-    /// another server keeps the agent of the task's chat, the task waits for that server.
+    /// Takes the oldest queued task that may run, and sets it running. Tasks of one chat are given out in order and one
+    /// at a time; two callers never get the same task. It is the writer's from then on, durably; where a runner of
+    /// another server keeps the agent of the task's chat, the task waits for that server. Without a writer a crash of
+    /// the database may undo a claim: then the task is queued again, and what changes it from running is refused.
     ///
     /// # Errors
     /// [`StoreError::FencedOff`] if the writer is.

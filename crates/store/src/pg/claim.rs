@@ -48,7 +48,7 @@ impl PgStore {
         let mut attempts = Attempts::new(&self.limits);
         loop {
             let mut row = None;
-            let failure = match self.attempt_claim(&steps, &mut row).await {
+            let failure = match self.attempt_claim(&steps, by.is_some(), &mut row).await {
                 Ok(()) => return read(row),
                 Err(Setback::Unknown(_, Some(transaction))) if self.was_committed(&transaction).await? => {
                     return read(row);
@@ -67,8 +67,11 @@ impl PgStore {
     }
 
     /// One claim. The row stays with the caller, who needs it if the end remains unknown.
-    async fn attempt_claim(&self, steps: &[Step<'_>], row: &mut Option<Row>) -> Result<(), Setback> {
-        let mut conn = self.durable.get().await?;
+    ///
+    /// A claim that the database loses in a crash makes the task queued again, and whoever wrote on from there is refused.
+    /// Where others claim, too, one of them could have it by then: there it is on disk first.
+    async fn attempt_claim(&self, steps: &[Step<'_>], is_shared: bool, row: &mut Option<Row>) -> Result<(), Setback> {
+        let mut conn = if is_shared { &self.durable } else { &self.relaxed }.get().await?;
         let queries: Vec<_> = steps.iter().map(|step| &step.query).collect();
         let mut answers = conn.begin(&queries).await?;
         let answer = answers.pop().transpose();
