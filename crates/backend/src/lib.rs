@@ -69,6 +69,7 @@ mod oneshot;
 mod process;
 pub mod registry;
 pub mod runner;
+mod session;
 mod spec;
 
 pub use acp::{AcpBackend, check_answer};

@@ -3,25 +3,21 @@
 //! | module | holds |
 //! | --- | --- |
 //! | `transport`, `connection` | the wire: two paths in one order, requests and responses |
-//! | `session`, `inbound`, `turns`, `opening`, `outbox` | the one actor of a session, by what it reacts to |
-//! | `turn` | the state of the one turn that may run, without clocks or pipes |
+//! | `session`, `inbound`, `turns`, `opening` | the one actor of a session, by what it reacts to |
 //! | `questions`, `settings`, `content`, `reading` | what the two sides say, read leniently and written strictly |
 //! | `client_fs`, `terminal` | what an agent may do through us |
 
 mod client_fs;
 mod connection;
 mod content;
-mod handle;
 mod inbound;
 mod opening;
-mod outbox;
 mod questions;
 mod reading;
 mod session;
 mod settings;
 mod terminal;
 mod transport;
-mod turn;
 mod turns;
 
 pub use questions::check_answer;
@@ -33,11 +29,12 @@ use tokio::sync::mpsc;
 
 use self::client_fs::ClientFs;
 use self::connection::Connection;
-use self::handle::AcpSession;
+
 use self::session::{Parts, Session};
 use self::terminal::Terminals;
 use crate::limits::{COMMAND_QUEUE, EVENT_QUEUE};
 use crate::process::{self, Process, Rest, wait_gone};
+use crate::session::SessionHandle;
 use crate::{AgentBackend, BackendError, Environment, OpenSpec, Opened, Protocol, environment_for, locate};
 
 /// Keeps agents warm: one process, one connection and one session for each [`open`](AgentBackend::open), used for every
@@ -90,7 +87,7 @@ impl AgentBackend for AcpBackend {
             Ok(info) => {
                 let (commands_tx, commands) = mpsc::channel(COMMAND_QUEUE);
                 tokio::spawn(session.run(commands));
-                Ok(Opened { session: Arc::new(AcpSession::new(info, commands_tx)), events })
+                Ok(Opened { session: Arc::new(SessionHandle::new(info, commands_tx)), events })
             }
             Err(error) => {
                 let gone = session.stop();

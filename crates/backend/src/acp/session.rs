@@ -16,15 +16,13 @@ use tokio::task::JoinHandle;
 
 use super::client_fs::ClientFs;
 use super::connection::{Connection, Incoming};
-use super::handle::{Command, Reply};
-use super::outbox::Outbox;
 use super::questions::Questions;
 use super::settings::Settings;
 use super::terminal::Terminals;
-use super::turn::{Overdue, Turn};
 use super::turns::Preparing;
 use crate::limits::{NOISE_LINES, OUTPUT_SETTLE, REASON_TAIL};
 use crate::process::{Process, wait_gone};
+use crate::session::{Command, Outbox, Overdue, Reply, Turn};
 use crate::{BackendError, Delivery, Limits, PromptSupport, SessionEvent};
 
 /// What a session is made of.

@@ -7,10 +7,10 @@ use boocoder_model::{AgentEvent, DecidedBy, InteractionOutcome, StopReason, Turn
 use serde_json::{Value, json};
 
 use super::content::prompt_blocks;
-use super::handle::Reply;
 use super::reading::{agent_error, error_text};
 use super::session::{Life, Session, now};
 use super::settings::{Aspect, Change};
+use crate::session::Reply;
 use crate::{BackendError, Prompt, SessionEvent};
 
 /// A turn whose prompt has not been sent yet.

@@ -10,7 +10,7 @@ use crate::{Delivery, SessionEvent};
 
 /// Events on their way to the consumer. It holds what one step of the session brings; whoever fills it further has to
 /// wait until it is empty.
-pub(super) struct Outbox {
+pub(crate) struct Outbox {
     waiting: VecDeque<SessionEvent>,
     consumer: mpsc::Sender<Delivery>,
     /// Since when the consumer has not taken what is there.
@@ -18,39 +18,39 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub(super) fn new(consumer: mpsc::Sender<Delivery>) -> Self {
+    pub(crate) fn new(consumer: mpsc::Sender<Delivery>) -> Self {
         Self { waiting: VecDeque::new(), consumer, stalled: None }
     }
 
     /// Whether the consumer has everything.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
     /// How many events wait.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.waiting.len()
     }
 
     /// Whether the next event is the end of a turn.
-    pub(super) fn is_turn_end_next(&self) -> bool {
+    pub(crate) fn is_turn_end_next(&self) -> bool {
         matches!(self.waiting.front(), Some(SessionEvent::TurnEnded { .. }))
     }
 
     /// Adds an event.
-    pub(super) fn push(&mut self, event: SessionEvent) {
+    pub(crate) fn push(&mut self, event: SessionEvent) {
         self.waiting.push_back(event);
     }
 
     /// Takes out the events of this kind, which a newer one makes needless.
-    pub(super) fn forget(&mut self, kind: &AgentEvent) {
+    pub(crate) fn forget(&mut self, kind: &AgentEvent) {
         let kind = std::mem::discriminant(kind);
         let same = |old: &SessionEvent| matches!(old, SessionEvent::Agent { event, .. } if std::mem::discriminant(event) == kind);
         self.waiting.retain(|old| !same(old));
     }
 
     /// Gives the consumer one event, if there is one and room for it.
-    pub(super) fn give_one(&mut self) -> bool {
+    pub(crate) fn give_one(&mut self) -> bool {
         let Some(event) = self.waiting.pop_front() else { return false };
         match self.consumer.try_send(here(event)) {
             Ok(()) => true,
@@ -66,7 +66,7 @@ impl Outbox {
     }
 
     /// Gives the consumer everything, at its own pace.
-    pub(super) async fn deliver(&mut self) {
+    pub(crate) async fn deliver(&mut self) {
         for event in self.waiting.drain(..) {
             if self.consumer.send(here(event)).await.is_err() {
                 return;
@@ -75,17 +75,17 @@ impl Outbox {
     }
 
     /// Done when there is room for one event, or nobody who will ever take it.
-    pub(super) async fn room(&self) {
+    pub(crate) async fn room(&self) {
         let _ = self.consumer.reserve().await;
     }
 
     /// Done when the consumer has gone.
-    pub(super) async fn nobody_listens(&self) {
+    pub(crate) async fn nobody_listens(&self) {
         self.consumer.closed().await;
     }
 
     /// How long the consumer has made others wait, once it has caught up.
-    pub(super) fn stall(&mut self, now: Instant) -> Option<Duration> {
+    pub(crate) fn stall(&mut self, now: Instant) -> Option<Duration> {
         if self.waiting.is_empty() {
             return self.stalled.take().map(|since| now.saturating_duration_since(since));
         }

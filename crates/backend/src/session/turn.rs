@@ -9,7 +9,7 @@ use boocoder_model::{DecidedBy, TurnId, TurnOutcome};
 
 /// Where a turn stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum TurnPhase {
+pub(crate) enum TurnPhase {
     /// No turn.
     Idle,
     /// The model, the mode or the thinking level is being set; the prompt has not been sent.
@@ -39,7 +39,7 @@ pub(super) enum TurnPhase {
 
 /// What a limit that ran out means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Overdue {
+pub(crate) enum Overdue {
     /// The agent did not answer a control request.
     Control,
     /// The agent gave no sign of life.
@@ -50,7 +50,7 @@ pub(super) enum Overdue {
 
 /// The one turn that may run.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(crate) struct Turn {
     phase: TurnPhase,
     silence: Duration,
     cancel: Duration,
@@ -59,12 +59,12 @@ pub(super) struct Turn {
 
 impl Turn {
     /// No turn yet. The limits are those of the agent.
-    pub(super) fn new(limits: &crate::Limits) -> Self {
+    pub(crate) fn new(limits: &crate::Limits) -> Self {
         Self { phase: TurnPhase::Idle, silence: limits.silence, cancel: limits.cancel, control: limits.control }
     }
 
     /// The turn, if there is one.
-    pub(super) fn current(&self) -> Option<TurnId> {
+    pub(crate) fn current(&self) -> Option<TurnId> {
         match self.phase {
             TurnPhase::Idle => None,
             TurnPhase::Preparing { turn, .. }
@@ -74,12 +74,12 @@ impl Turn {
     }
 
     /// Whether it has been cancelled.
-    pub(super) fn is_cancelling(&self) -> bool {
+    pub(crate) fn is_cancelling(&self) -> bool {
         matches!(self.phase, TurnPhase::Cancelling { .. })
     }
 
     /// Begins a turn, unless one is there already.
-    pub(super) fn begin(&mut self, turn: TurnId, now: Instant) -> bool {
+    pub(crate) fn begin(&mut self, turn: TurnId, now: Instant) -> bool {
         let idle = self.phase == TurnPhase::Idle;
         if idle {
             self.phase = TurnPhase::Preparing { turn, until: now + self.control };
@@ -88,12 +88,12 @@ impl Turn {
     }
 
     /// Takes back a turn that never came to its prompt.
-    pub(super) fn abandon(&mut self) {
+    pub(crate) fn abandon(&mut self) {
         self.phase = TurnPhase::Idle;
     }
 
     /// Cancels the turn with the outcome that it will have. False if it is not there or cancelled already.
-    pub(super) fn cancel(&mut self, turn: TurnId, outcome: TurnOutcome, now: Instant) -> bool {
+    pub(crate) fn cancel(&mut self, turn: TurnId, outcome: TurnOutcome, now: Instant) -> bool {
         let running = self.current() == Some(turn) && !self.is_cancelling();
         if running {
             self.phase = TurnPhase::Cancelling { turn, outcome, until: now + self.cancel };
@@ -102,7 +102,7 @@ impl Turn {
     }
 
     /// A control request was answered, and another follows or the prompt was sent.
-    pub(super) fn handle_prepared(&mut self, prompt_sent: bool, now: Instant) {
+    pub(crate) fn handle_prepared(&mut self, prompt_sent: bool, now: Instant) {
         if let TurnPhase::Preparing { turn, .. } = self.phase {
             self.phase = if prompt_sent {
                 TurnPhase::Running { turn, heard: now }
@@ -113,14 +113,14 @@ impl Turn {
     }
 
     /// The agent gave a sign of life, or was kept from giving one.
-    pub(super) fn handle_activity(&mut self, now: Instant) {
+    pub(crate) fn handle_activity(&mut self, now: Instant) {
         if let TurnPhase::Running { heard, .. } = &mut self.phase {
             *heard = now;
         }
     }
 
     /// The agent was not listened to for this long, which is not its fault.
-    pub(super) fn handle_stall(&mut self, lasted: Duration) {
+    pub(crate) fn handle_stall(&mut self, lasted: Duration) {
         match &mut self.phase {
             TurnPhase::Idle => {}
             TurnPhase::Running { heard: since, .. }
@@ -130,7 +130,7 @@ impl Turn {
     }
 
     /// The turn ends, by the agent's answer or by its death; a cancelled turn keeps the outcome of its cancellation.
-    pub(super) fn handle_end(&mut self, outcome: impl FnOnce() -> TurnOutcome) -> Option<(TurnId, TurnOutcome)> {
+    pub(crate) fn handle_end(&mut self, outcome: impl FnOnce() -> TurnOutcome) -> Option<(TurnId, TurnOutcome)> {
         match std::mem::replace(&mut self.phase, TurnPhase::Idle) {
             TurnPhase::Idle => None,
             TurnPhase::Preparing { turn, .. } | TurnPhase::Running { turn, .. } => Some((turn, outcome())),
@@ -139,7 +139,7 @@ impl Turn {
     }
 
     /// Which limit has run out, if one has. `busy` suspends the limit on silence: a tool runs or a question is open.
-    pub(super) fn handle_timeout(&self, now: Instant, busy: bool) -> Option<Overdue> {
+    pub(crate) fn handle_timeout(&self, now: Instant, busy: bool) -> Option<Overdue> {
         if self.poll_timeout(busy)? > now {
             return None;
         }
@@ -152,7 +152,7 @@ impl Turn {
     }
 
     /// When to call [`Self::handle_timeout`].
-    pub(super) fn poll_timeout(&self, busy: bool) -> Option<Instant> {
+    pub(crate) fn poll_timeout(&self, busy: bool) -> Option<Instant> {
         match self.phase {
             TurnPhase::Idle => None,
             TurnPhase::Preparing { until, .. } | TurnPhase::Cancelling { until, .. } => Some(until),
@@ -161,7 +161,7 @@ impl Turn {
     }
 
     /// The outcome of a turn without a sign of life.
-    pub(super) fn silent(&self) -> TurnOutcome {
+    pub(crate) fn silent(&self) -> TurnOutcome {
         TurnOutcome::failed(DecidedBy::Watchdog, format!("the agent gave no sign of life for {:?}", self.silence))
     }
 }

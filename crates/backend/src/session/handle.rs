@@ -7,23 +7,23 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{AgentSession, BackendError, Prompt, SessionInfo};
 
 /// A command, and where its result goes.
-pub(super) enum Command {
+pub(crate) enum Command {
     Prompt(Box<Prompt>, Reply<Result<(), BackendError>>),
     Answer(InteractionId, Answer, Reply<Result<(), BackendError>>),
     Cancel(TurnId, DecidedBy, Reply<Result<(), BackendError>>),
     Close(Reply<()>),
 }
 
-pub(super) type Reply<T> = oneshot::Sender<T>;
+pub(crate) type Reply<T> = oneshot::Sender<T>;
 
 /// The handle of an open session. When all handles are dropped, the session is closed.
-pub(super) struct AcpSession {
+pub(crate) struct SessionHandle {
     info: SessionInfo,
     commands: mpsc::Sender<Command>,
 }
 
-impl AcpSession {
-    pub(super) fn new(info: SessionInfo, commands: mpsc::Sender<Command>) -> Self {
+impl SessionHandle {
+    pub(crate) fn new(info: SessionInfo, commands: mpsc::Sender<Command>) -> Self {
         Self { info, commands }
     }
 
@@ -36,7 +36,7 @@ impl AcpSession {
 }
 
 #[async_trait]
-impl AgentSession for AcpSession {
+impl AgentSession for SessionHandle {
     fn info(&self) -> &SessionInfo {
         &self.info
     }
