@@ -113,6 +113,38 @@ pub(crate) const FEED_BATCH: u64 = 256 * 1024;
 /// How much of what a runner wrote to standard error goes into an error, in bytes.
 pub(crate) const RUNNER_LOG_TAIL: u64 = 4 * 1024;
 
+/// How long after a sign that a turn of opencode may be over the server is asked, and the pause before it is asked again.
+pub(crate) const LOOK_PAUSE: Duration = Duration::from_millis(200);
+/// See [`LOOK_PAUSE`].
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long an idle opencode may take to begin with a prompt that was aborted, or to say how a turn ended.
+pub(crate) const PROMPT_BEGINS: Duration = Duration::from_secs(4);
+
+/// How long an idle opencode may have a prompt without working on it before it counts as forgotten.
+pub(crate) const PROMPT_LOST: Duration = Duration::from_secs(15);
+
+/// Without a word from opencode's event stream, which has a heartbeat every 10 s; then it is opened anew.
+pub(crate) const STREAM_SILENCE: Duration = Duration::from_secs(30);
+
+/// One event of opencode's stream, in bytes.
+pub(crate) const STREAM_EVENT: usize = 64 * 1024 * 1024;
+
+/// One answer of opencode's server, in bytes.
+pub(crate) const HTTP_ANSWER: usize = 256 * 1024 * 1024;
+
+/// Messages that are asked for behind a gap in opencode's event stream.
+pub(crate) const MESSAGES_ASKED: usize = 200;
+
+/// How long opencode's server may be unreachable while its process lives.
+pub(crate) const UNREACHABLE: Duration = Duration::from_secs(20);
+
+/// How long an opencode server that several sessions share lives on after the last of them.
+pub(crate) const SERVER_LINGER: Duration = Duration::from_secs(120);
+
+/// How often the process that keeps a shared server looks whether anybody uses it.
+pub(crate) const SERVER_PAUSE: Duration = Duration::from_millis(200);
+
 /// What a backend waits for, and how much it takes, at most.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {

@@ -47,6 +47,9 @@ mod record;
 mod state;
 
 pub use self::backend::RunnerBackend;
+pub(crate) use self::error::Doing;
 pub use self::error::RunnerError;
 pub use self::host::host;
+pub(crate) use self::place::Place;
+pub(crate) use self::protocol::{By, OpenForm, Read};
 pub use crate::limits::RunnerLimits;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use boocoder_backend::{AgentSpec, Limits};
+use boocoder_backend::{AgentSpec, Limits, Protocol};
 use boocoder_model::{AgentEvent, DecidedBy, InteractionOutcome, PermissionKind, Question, Resumed, TurnStatus};
 use boocoder_testkit::TestkitError;
 use boocoder_testkit::agents::{self, AgentLaunch};
@@ -24,7 +24,7 @@ struct Real {
 }
 
 impl Real {
-    async fn start(launch: Launch) -> Self {
+    async fn start(launch: Launch, protocol: Protocol) -> Self {
         let dir = directory();
         let home = dir.path().join("home");
         // The first start installs the agents, which takes minutes.
@@ -38,6 +38,7 @@ impl Real {
         .expect("no panic");
         let mut agent = spec(&launched.command, launched.args);
         agent.env = launched.env;
+        agent.protocol = protocol;
         agent.limits = Limits { kill: Duration::from_secs(3), ..Limits::default() };
         let rig = Rig::open_in(Home::Here, dir, agent.clone(), None).await.expect("the agent opens a session");
         Self { rig, _model: model, agent }
@@ -143,8 +144,8 @@ async fn eventually<T: Send + 'static>(what: &'static str, look: impl Fn() -> Op
     waiting.await.expect("no panic").expect("it happens").expect("and stays")
 }
 
-async fn check(launch: Launch) {
-    let mut real = Real::start(launch).await;
+async fn check(launch: Launch, protocol: Protocol) {
+    let mut real = Real::start(launch, protocol).await;
     let pid = real.rig.pid();
     real.talks().await;
     real.writes("no.txt", PermissionKind::RejectOnce).await;
@@ -159,10 +160,15 @@ async fn check(launch: Launch) {
 
 #[tokio::test]
 async fn qwen_keeps_its_word() {
-    check(agents::qwen).await;
+    check(agents::qwen, Protocol::Acp).await;
 }
 
 #[tokio::test]
 async fn goose_keeps_its_word() {
-    check(agents::goose).await;
+    check(agents::goose, Protocol::Acp).await;
+}
+
+#[tokio::test]
+async fn opencode_keeps_its_word() {
+    check(agents::opencode_server, Protocol::Opencode).await;
 }

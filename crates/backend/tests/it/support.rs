@@ -7,7 +7,7 @@ use std::time::Duration;
 use boocoder_backend::runner::RunnerBackend;
 use boocoder_backend::{
     AcpBackend, AgentBackend, AgentSession, AgentSpec, Attached, BackendError, Delivery, Environment, Limits, OpenSpec,
-    Opened, Prompt, Protocol, RunnerState, Runners, SessionEvent,
+    OpencodeBackend, Opened, Prompt, Protocol, RunnerState, Runners, SessionEvent,
 };
 use boocoder_model::{
     AgentEvent, AgentName, AgentSessionId, Answer, ContentPart, InteractionId, PermissionKind, Position, Question,
@@ -181,6 +181,9 @@ impl Rig {
         resume: Option<AgentSessionId>,
     ) -> Result<Self, BackendError> {
         match home {
+            Home::Here if agent.protocol == Protocol::Opencode => {
+                Self::open_with(&OpencodeBackend::new(ours()), dir, agent, resume).await
+            }
             Home::Here => Self::open_with(&AcpBackend::new(ours()), dir, agent, resume).await,
             Home::Runner => Self::open_with(&runners(dir.path(), &[]), dir, agent, resume).await,
         }

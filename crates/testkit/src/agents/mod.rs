@@ -104,6 +104,18 @@ pub fn goose(model: &MockModel, home: &Path) -> Result<AgentLaunch, TestkitError
 /// # Errors
 /// Those of [`install`].
 pub fn opencode(model: &MockModel, home: &Path) -> Result<AgentLaunch, TestkitError> {
+    opencode_as("acp", model, home)
+}
+
+/// opencode as an HTTP server with the same settings.
+///
+/// # Errors
+/// Those of [`install`].
+pub fn opencode_server(model: &MockModel, home: &Path) -> Result<AgentLaunch, TestkitError> {
+    opencode_as("serve", model, home)
+}
+
+fn opencode_as(what: &str, model: &MockModel, home: &Path) -> Result<AgentLaunch, TestkitError> {
     let agents = install()?;
     let name = format!("mock/{MODEL}");
     let limit = json!({"context": 128_000, "output": 8192});
@@ -124,7 +136,7 @@ pub fn opencode(model: &MockModel, home: &Path) -> Result<AgentLaunch, TestkitEr
     });
     Ok(AgentLaunch {
         command: agents.join("node_modules/opencode-linux-x64/bin/opencode"),
-        args: vec!["acp".to_owned()],
+        args: vec![what.to_owned()],
         env: environment(
             &agents,
             home,
