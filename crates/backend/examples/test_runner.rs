@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use boocoder_backend::AcpBackend;
+use boocoder_backend::RouterBackend;
 use boocoder_backend::runner::{RunnerLimits, host};
 
 #[tokio::main(flavor = "current_thread")]
@@ -28,6 +28,6 @@ async fn main() {
             }
         }
     }
-    let backend = AcpBackend::new(std::env::vars_os().collect()).owned_by(mark.into_string().expect("utf-8"));
+    let backend = RouterBackend::new(std::env::vars_os().collect()).owned_by(mark.into_string().expect("utf-8"));
     host(dir.into(), Arc::new(backend), limits).await.expect("the runner works");
 }

@@ -7,6 +7,7 @@
 //! | item | is |
 //! | --- | --- |
 //! | [`AcpBackend`] | warm agents that speak the Agent Client Protocol: one process for all turns of a session |
+//! | [`RouterBackend`] | whichever of these an agent's protocol asks for |
 //! | [`runner::RunnerBackend`] | the same agents, each kept by a process of its own that outlives this one |
 //! | [`runner::host`] | what such a process runs |
 //! | [`OneshotBackend`] | a wrapper that closes a session after its single turn |
@@ -69,6 +70,7 @@ mod oneshot;
 mod opencode;
 mod process;
 pub mod registry;
+mod router;
 pub mod runner;
 mod session;
 mod spec;
@@ -85,4 +87,5 @@ pub use oneshot::OneshotBackend;
 pub use opencode::{OpencodeBackend, host_server};
 pub use process::{OWNER, end_leftovers};
 pub use registry::{AgentOverride, Registry, builtins, locate, probe_version};
+pub use router::RouterBackend;
 pub use spec::{AgentSpec, McpServer, Protocol};

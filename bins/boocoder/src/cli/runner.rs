@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use boocoder_backend::AcpBackend;
+use boocoder_backend::RouterBackend;
 use boocoder_backend::runner::{RunnerLimits, host};
 use clap::Args;
 
@@ -21,7 +21,7 @@ pub(super) struct Runner {
 
 impl Runner {
     pub(super) async fn run(self, surroundings: Surroundings) -> anyhow::Result<ExitCode> {
-        let backend = AcpBackend::new(surroundings.variables).owned_by(self.mark);
+        let backend = RouterBackend::new(surroundings.variables).owned_by(self.mark);
         host(self.dir, Arc::new(backend), RunnerLimits::default()).await?;
         Ok(ExitCode::SUCCESS)
     }
