@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use boocoder_backend::{AcpBackend, AgentBackend, AgentSpec, Limits, OpenSpec, Prompt, Protocol};
+use boocoder_backend::{AcpBackend, AgentBackend, AgentSpec, CommandLine, Limits, OpenSpec, Prompt, Protocol};
 use boocoder_model::{AgentName, ContentPart, RunnerId, TurnId};
 
 #[tokio::main(flavor = "current_thread")]
@@ -18,6 +18,7 @@ async fn main() {
         label: "Test".into(),
         enabled: true,
         protocol: Protocol::Acp,
+        command_line: CommandLine::default(),
         warm: true,
         command,
         args: arguments.collect(),

@@ -1,14 +1,14 @@
 //! A server that keeps its session in a runner, for tests that kill it in the middle.
 //!
 //! `test_server DIRECTORY PROMPT PROGRAM [ARGUMENT]…` opens a session in `DIRECTORY/tree` with the agent, gives it the
-//! prompt, and says on standard output what it got.
+//! prompt, and says on standard output what it got. A `PROGRAM` behind `pty:` speaks no protocol.
 
 use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
 use boocoder_backend::runner::RunnerBackend;
-use boocoder_backend::{AgentBackend, AgentSpec, Limits, OpenSpec, Prompt, Protocol, SessionEvent};
+use boocoder_backend::{AgentBackend, AgentSpec, CommandLine, Limits, OpenSpec, Prompt, Protocol, SessionEvent};
 use boocoder_model::{AgentEvent, AgentName, ContentPart, RunnerId, TurnId};
 
 #[tokio::main(flavor = "current_thread")]
@@ -17,11 +17,16 @@ async fn main() {
     let mut arguments = std::env::args().skip(1);
     let mut next = || arguments.next().expect("DIRECTORY PROMPT PROGRAM");
     let (dir, prompt, command) = (next(), next(), next());
+    let (protocol, command) = match command.strip_prefix("pty:") {
+        Some(command) => (Protocol::Pty, command.to_owned()),
+        None => (Protocol::Acp, command),
+    };
     let agent = AgentSpec {
         name: AgentName::from("test"),
         label: "Test".into(),
         enabled: true,
-        protocol: Protocol::Acp,
+        protocol,
+        command_line: CommandLine::default(),
         warm: true,
         command,
         args: arguments.collect(),

@@ -49,7 +49,7 @@ pub struct Delivery {
 /// What is known of a session once it is open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionInfo {
-    /// The agent's own id for the session.
+    /// The agent's own id for the session, or nothing if it has none that is known.
     pub native_id: AgentSessionId,
     /// Whether the native id can be resumed by a later process.
     pub resumable: bool,
@@ -57,7 +57,7 @@ pub struct SessionInfo {
     pub resumed: Resumed,
     /// The agent's name and version as it tells them.
     pub agent_version: Option<String>,
-    /// The process at the top of the agent's tree.
+    /// The process at the top of the agent's tree, or 0 if there is none: a command line has one in a turn alone.
     pub pid: u32,
     /// What a prompt may hold beside text and resource links.
     pub prompt: PromptSupport,

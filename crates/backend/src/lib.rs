@@ -7,6 +7,7 @@
 //! | item | is |
 //! | --- | --- |
 //! | [`AcpBackend`] | warm agents that speak the Agent Client Protocol: one process for all turns of a session |
+//! | [`CommandBackend`] | command lines that speak no protocol: a process for each turn |
 //! | [`RouterBackend`] | whichever of these an agent's protocol asks for |
 //! | [`runner::RunnerBackend`] | the same agents, each kept by a process of its own that outlives this one |
 //! | [`runner::host`] | what such a process runs |
@@ -62,6 +63,7 @@
 
 mod acp;
 mod backend;
+mod command;
 mod environment;
 mod error;
 pub mod limits;
@@ -80,6 +82,7 @@ pub use backend::{
     AgentBackend, AgentSession, Attached, Delivery, OpenSpec, Opened, Prompt, PromptSupport, RunnerState, Runners,
     SessionEvent, SessionInfo,
 };
+pub use command::CommandBackend;
 pub use environment::{Environment, environment_for};
 pub use error::BackendError;
 pub use limits::Limits;
@@ -88,4 +91,4 @@ pub use opencode::{OpencodeBackend, host_server};
 pub use process::{OWNER, end_leftovers};
 pub use registry::{AgentOverride, Registry, builtins, locate, probe_version};
 pub use router::RouterBackend;
-pub use spec::{AgentSpec, McpServer, Protocol};
+pub use spec::{AgentSpec, CommandLine, McpServer, OutputForm, PromptBy, Protocol};

@@ -45,6 +45,17 @@ pub(crate) const REASON_TAIL: usize = 4 * 1024;
 /// How much of the output of `--version` is read, in bytes.
 pub(crate) const VERSION_OUTPUT: usize = 4 * 1024;
 
+/// The line of a command line's terminal that may still be overwritten, in characters. A longer one is given in pieces.
+pub(crate) const HELD_LINE: usize = 64 * 1024;
+
+/// The size of a command line's terminal. It is wide, since many programs break their lines at its width.
+pub(crate) const TERMINAL_COLUMNS: u16 = 160;
+/// See [`TERMINAL_COLUMNS`].
+pub(crate) const TERMINAL_ROWS: u16 = 50;
+
+/// The longest prompt that is given as an argument, in bytes: Linux takes no argument of 128 KiB.
+pub(crate) const PROMPT_ARGUMENT: usize = 128 * 1024 - 1;
+
 /// Neighbouring chunks of an answer share one record of a journal up to this many bytes.
 pub(crate) const JOINED_TEXT: usize = 64 * 1024;
 
@@ -168,6 +179,10 @@ pub struct Limits {
     pub terminal_output: usize,
     /// Questions open at once in one session; further ones are cancelled.
     pub questions: usize,
+    /// From the start of a command line without a protocol to its end; after it the process is ended.
+    pub run: Duration,
+    /// The text of one turn of a command line without a protocol, in bytes. The rest is left out, and that is marked.
+    pub output: usize,
 }
 
 impl Default for Limits {
@@ -183,6 +198,8 @@ impl Default for Limits {
             terminals: 32,
             terminal_output: 1024 * 1024,
             questions: 64,
+            run: Duration::from_secs(3600),
+            output: 16 * 1024 * 1024,
         }
     }
 }

@@ -13,7 +13,10 @@ use tokio::time::timeout;
 
 use crate::limits::VERSION_OUTPUT;
 use crate::process::{self, Process, Rest, wait_gone};
-use crate::{AgentSpec, BackendError, Environment, Limits, McpServer, Protocol, environment_for};
+use crate::{
+    AgentSpec, BackendError, CommandLine, Environment, Limits, McpServer, OutputForm, PromptBy, Protocol,
+    environment_for,
+};
 
 /// What the configuration says of one agent: a new one, or what changes about a built-in one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +29,10 @@ pub struct AgentOverride {
     pub enabled: Option<bool>,
     /// The protocol that it speaks; ACP for a new agent.
     pub protocol: Option<Protocol>,
+    /// How it is given its prompt, if it speaks no protocol; as an argument.
+    pub prompt: Option<PromptBy>,
+    /// What it prints, if it speaks no protocol; text.
+    pub output: Option<OutputForm>,
     /// Whether it is kept running; so for a new agent that speaks ACP.
     pub warm: Option<bool>,
     /// The program; its name for a new agent.
@@ -50,6 +57,8 @@ impl AgentOverride {
             label: None,
             enabled: None,
             protocol: None,
+            prompt: None,
+            output: None,
             warm: None,
             command: None,
             args: None,
@@ -69,6 +78,8 @@ impl AgentOverride {
         set(&mut agent.label, self.label);
         set(&mut agent.enabled, self.enabled);
         set(&mut agent.protocol, self.protocol);
+        set(&mut agent.command_line.prompt, self.prompt);
+        set(&mut agent.command_line.output, self.output);
         set(&mut agent.warm, self.warm);
         set(&mut agent.command, self.command);
         set(&mut agent.args, self.args);
@@ -133,6 +144,7 @@ fn acp(name: &str, label: &str, command: &str, args: &[&str]) -> AgentSpec {
         label: label.to_owned(),
         enabled: true,
         protocol: Protocol::Acp,
+        command_line: CommandLine::default(),
         warm: true,
         command: command.to_owned(),
         args: args.iter().map(|&arg| arg.to_owned()).collect(),

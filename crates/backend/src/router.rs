@@ -2,27 +2,28 @@
 
 use async_trait::async_trait;
 
-use crate::{AcpBackend, AgentBackend, BackendError, Environment, OpenSpec, Opened, Protocol};
+use crate::{AcpBackend, AgentBackend, BackendError, CommandBackend, Environment, OpenSpec, Opened, Protocol};
 
 /// One backend for every agent of a registry: the agent's protocol says who opens its sessions. What runs agents of all
 /// kinds (a runner, an embedding program) needs no other.
 #[derive(Clone, Debug)]
 pub struct RouterBackend {
     acp: AcpBackend,
+    command: CommandBackend,
 }
 
 impl RouterBackend {
     /// Backends whose agents see what is allowed of the environment `ours`; see
     /// [`environment_for`](crate::environment_for).
     pub fn new(ours: Environment) -> Self {
-        Self { acp: AcpBackend::new(ours) }
+        Self { acp: AcpBackend::new(ours.clone()), command: CommandBackend::new(ours) }
     }
 
     /// Marks everything that its agents start as `owner`'s; see [`AcpBackend::owned_by`].
     #[must_use]
     pub fn owned_by(self, owner: impl Into<String>) -> Self {
         let owner = owner.into();
-        Self { acp: self.acp.owned_by(owner) }
+        Self { acp: self.acp.owned_by(owner.clone()), command: self.command.owned_by(owner) }
     }
 }
 
@@ -31,13 +32,8 @@ impl AgentBackend for RouterBackend {
     async fn open(&self, spec: OpenSpec) -> Result<Opened, BackendError> {
         match spec.agent.protocol {
             Protocol::Acp => self.acp.open(spec).await,
-            Protocol::Opencode => Err(unsupported("opencode's HTTP server")),
-            Protocol::Pty => Err(unsupported("command lines without a protocol")),
+            Protocol::Opencode => Err(BackendError::Unsupported("opencode's HTTP server in this version".to_owned())),
+            Protocol::Pty => self.command.open(spec).await,
         }
     }
-}
-
-/// A protocol that the configuration may name and this version does not speak.
-fn unsupported(protocol: &str) -> BackendError {
-    BackendError::Unsupported(format!("{protocol} in this version"))
 }

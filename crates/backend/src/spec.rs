@@ -18,6 +18,37 @@ pub enum Protocol {
     Pty,
 }
 
+/// How a command line without a protocol is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CommandLine {
+    /// How it is given its prompt.
+    pub prompt: PromptBy,
+    /// What it prints.
+    pub output: OutputForm,
+}
+
+/// How a command line is given its prompt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PromptBy {
+    /// In place of `{prompt}` in its arguments, or as the last one if none holds that.
+    #[default]
+    Argument,
+    /// On standard input, which ends behind it.
+    Stdin,
+}
+
+/// What a command line prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OutputForm {
+    /// Text for a terminal.
+    #[default]
+    Text,
+    /// The JSON lines of `claude -p --output-format stream-json --verbose`.
+    ClaudeJson,
+    /// The JSON lines of `codex exec --json`.
+    CodexJson,
+}
+
 /// An MCP server that is handed to the agent with its session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum McpServer {
@@ -54,6 +85,8 @@ pub struct AgentSpec {
     pub enabled: bool,
     /// The protocol that it speaks.
     pub protocol: Protocol,
+    /// How it is used if it speaks none.
+    pub command_line: CommandLine,
     /// Whether it is kept running between the turns of a chat.
     pub warm: bool,
     /// The program: a name to find on the path, or a path.
@@ -75,7 +108,9 @@ impl AgentSpec {
     /// configuration no longer says. It tells nothing of the secrets in the environment.
     pub fn fingerprint(&self) -> String {
         let started_with = (self.protocol, &self.command, &self.args, &self.env, &self.mcp_servers);
-        let digest = Sha256::digest(format!("{started_with:?}"));
+        // What is of no meaning for the others does not change theirs.
+        let command_line = (self.protocol == Protocol::Pty).then(|| format!("{:?}", self.command_line));
+        let digest = Sha256::digest(format!("{started_with:?}{}", command_line.unwrap_or_default()));
         digest.iter().take(FINGERPRINT).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::bail;
-use boocoder_backend::{AgentOverride, Limits, McpServer, Protocol};
+use boocoder_backend::{AgentOverride, Limits, McpServer, OutputForm, PromptBy, Protocol};
 use boocoder_dispatch::AgentKeeping;
 use boocoder_model::{AgentCommand, AgentName};
 use serde::Deserialize;
@@ -17,6 +17,8 @@ pub(super) struct AgentTable {
     label: Option<String>,
     enabled: Option<bool>,
     protocol: Option<ProtocolName>,
+    prompt: Option<PromptName>,
+    output: Option<OutputName>,
     warm: Option<bool>,
     command: Option<String>,
     args: Option<Vec<String>>,
@@ -34,6 +36,23 @@ enum ProtocolName {
     Acp,
     Opencode,
     Pty,
+}
+
+/// How a command line is given its prompt.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum PromptName {
+    Argument,
+    Stdin,
+}
+
+/// What a command line prints.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum OutputName {
+    Text,
+    ClaudeJson,
+    CodexJson,
 }
 
 /// A slash command that the agent is known to offer.
@@ -62,6 +81,13 @@ impl AgentTable {
     }
 
     pub(super) fn into_override(self, name: &str) -> anyhow::Result<AgentOverride> {
+        let is_pty = matches!(self.protocol, Some(ProtocolName::Pty));
+        if is_pty && self.warm == Some(true) {
+            bail!("agents.{name}: a command line exits after each turn, so `warm` cannot be true");
+        }
+        if !is_pty && (self.prompt.is_some() || self.output.is_some()) {
+            bail!("agents.{name}: `prompt` and `output` go with `protocol = \"pty\"` alone");
+        }
         Ok(AgentOverride {
             label: self.label,
             enabled: self.enabled,
@@ -70,7 +96,17 @@ impl AgentTable {
                 ProtocolName::Opencode => Protocol::Opencode,
                 ProtocolName::Pty => Protocol::Pty,
             }),
-            warm: self.warm,
+            prompt: self.prompt.map(|prompt| match prompt {
+                PromptName::Argument => PromptBy::Argument,
+                PromptName::Stdin => PromptBy::Stdin,
+            }),
+            output: self.output.map(|output| match output {
+                OutputName::Text => OutputForm::Text,
+                OutputName::ClaudeJson => OutputForm::ClaudeJson,
+                OutputName::CodexJson => OutputForm::CodexJson,
+            }),
+            // A built-in agent that is turned into a command line is not kept either.
+            warm: if is_pty { Some(false) } else { self.warm },
             command: self.command,
             args: self.args,
             env: self.env,

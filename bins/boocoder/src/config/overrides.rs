@@ -135,5 +135,7 @@ overrides! {
         terminals: usize,
         terminal_output: NonZeroUsize,
         questions: usize,
+        run: Span,
+        output: NonZeroUsize,
     }
 }

@@ -4,6 +4,7 @@
 
 mod cancel;
 mod client;
+mod command;
 mod demo;
 mod faults;
 mod leftovers;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use boocoder_backend::{BackendError, McpServer, Protocol, SessionEvent, probe_version};
+use boocoder_backend::{BackendError, McpServer, SessionEvent, probe_version};
 use boocoder_model::{AgentEvent, Resumed};
 use boocoder_testkit::process::descendants;
 
@@ -89,9 +89,6 @@ async fn what_the_agent_cannot_do_is_refused_before_it_is_asked(home: Home) {
     http.mcp_servers =
         vec![McpServer::Http { name: "web".into(), url: "http://localhost/".into(), headers: [].into() }];
     assert!(matches!(refused(home, http).await, BackendError::Unsupported(_)));
-    let mut other = agent(&["demo"]);
-    other.protocol = Protocol::Pty;
-    assert!(matches!(refused(home, other).await, BackendError::Unsupported(_)));
 }
 
 async fn mcp_servers_are_handed_over(home: Home) {

@@ -33,7 +33,7 @@ impl Server {
         Self::start_with(prompt, &[&test_agent().to_string_lossy(), "demo"])
     }
 
-    fn start_with(prompt: &str, agent: &[&str]) -> Self {
+    pub(crate) fn start_with(prompt: &str, agent: &[&str]) -> Self {
         let dir = directory();
         let mut command = Command::new(beside_tests("test_server"));
         command.arg(dir.path()).arg(prompt).args(agent).stdin(Stdio::null()).stdout(Stdio::piped());

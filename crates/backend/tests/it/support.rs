@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use boocoder_backend::runner::RunnerBackend;
 use boocoder_backend::{
-    AcpBackend, AgentBackend, AgentSession, AgentSpec, Attached, BackendError, Delivery, Environment, Limits, OpenSpec,
-    OpencodeBackend, Opened, Prompt, Protocol, RunnerState, Runners, SessionEvent,
+    AgentBackend, AgentSession, AgentSpec, Attached, BackendError, CommandLine, Delivery, Environment, Limits,
+    OpenSpec, Opened, Prompt, Protocol, RouterBackend, RunnerState, Runners, SessionEvent,
 };
 use boocoder_model::{
     AgentEvent, AgentName, AgentSessionId, Answer, ContentPart, InteractionId, PermissionKind, Position, Question,
@@ -56,6 +56,7 @@ pub(crate) fn spec(command: &Path, args: Vec<String>) -> AgentSpec {
         label: "Test".into(),
         enabled: true,
         protocol: Protocol::Acp,
+        command_line: CommandLine::default(),
         warm: true,
         command: command.to_string_lossy().into_owned(),
         args,
@@ -181,10 +182,7 @@ impl Rig {
         resume: Option<AgentSessionId>,
     ) -> Result<Self, BackendError> {
         match home {
-            Home::Here if agent.protocol == Protocol::Opencode => {
-                Self::open_with(&OpencodeBackend::new(ours()), dir, agent, resume).await
-            }
-            Home::Here => Self::open_with(&AcpBackend::new(ours()), dir, agent, resume).await,
+            Home::Here => Self::open_with(&RouterBackend::new(ours()), dir, agent, resume).await,
             Home::Runner => Self::open_with(&runners(dir.path(), &[]), dir, agent, resume).await,
         }
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use boocoder_backend::{AgentSpec, Limits, OneshotBackend, Protocol, Registry};
+use boocoder_backend::{AgentSpec, CommandLine, Limits, OneshotBackend, Protocol, Registry};
 use boocoder_dispatch::{DispatchConfig, DispatchLimits, Dispatcher, NewMessage, NewTask, Parts, TaskOptions};
 use boocoder_model::{
     Answer, Approval, ContentPart, DecidedBy, MessageRole, MessageStatus, Seq, SessionId, TaskId, TaskState,
@@ -37,6 +37,7 @@ pub(crate) fn agent() -> AgentSpec {
         label: "Fake".into(),
         enabled: true,
         protocol: Protocol::Acp,
+        command_line: CommandLine::default(),
         warm: true,
         command: "fake".into(),
         args: vec![],

@@ -15,7 +15,8 @@ use proptest::sample::select;
 use uuid::Uuid;
 
 use crate::{
-    AgentSpec, BackendError, Limits, McpServer, OpenSpec, Prompt, PromptSupport, Protocol, SessionEvent, SessionInfo,
+    AgentSpec, BackendError, CommandLine, Limits, McpServer, OpenSpec, OutputForm, Prompt, PromptBy, PromptSupport,
+    Protocol, SessionEvent, SessionInfo,
 };
 
 /// A session as any.
@@ -218,17 +219,28 @@ fn server() -> impl Strategy<Value = McpServer> {
     ]
 }
 
+fn command_line() -> impl Strategy<Value = CommandLine> {
+    let prompt = select(vec![PromptBy::Argument, PromptBy::Stdin]);
+    let output = select(vec![OutputForm::Text, OutputForm::ClaudeJson, OutputForm::CodexJson]);
+    (prompt, output).prop_map(|(prompt, output)| CommandLine { prompt, output })
+}
+
 prop_compose! {
     fn spec()(
         name in text(), label in text(), (enabled, warm) in any::<(bool, bool)>(),
         protocol in select(vec![Protocol::Acp, Protocol::Opencode, Protocol::Pty]), command in text(),
         args in vec(text(), 0..3), env in btree_map(text(), text(), 0..3), commands in vec((text(), words(), words()), 0..3),
-        mcp_servers in vec(server(), 0..3), nanos in any::<u64>(), count in any::<usize>(),
+        mcp_servers in vec(server(), 0..3), (nanos, run) in any::<(u64, u64)>(), count in any::<usize>(),
+        command_line in command_line(),
     ) -> AgentSpec {
-        let limits = Limits { start: Duration::from_nanos(nanos), line: count, ..Limits::default() };
+        let (start, run) = (Duration::from_nanos(nanos), Duration::from_nanos(run));
+        let limits = Limits { start, run, line: count, output: count / 2, ..Limits::default() };
         let command_of = |(name, description, hint)| AgentCommand { name, description, hint };
         let commands = commands.into_iter().map(command_of).collect();
-        AgentSpec { name: name.into(), label, enabled, protocol, warm, command, args, env, commands, mcp_servers, limits }
+        let name = name.into();
+        AgentSpec {
+            name, label, enabled, protocol, command_line, warm, command, args, env, commands, mcp_servers, limits
+        }
     }
 }
 

@@ -13,7 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use super::agent::{CommandForm, ContentForm, EventForm, OptionForm, QuestionForm};
 use super::forms::{AsPath, Form, List, Maybe, Named, Raw, mirrors};
-use crate::{AgentSpec, Limits, McpServer, OpenSpec, Prompt, PromptSupport, Protocol, SessionEvent, SessionInfo};
+use crate::{
+    AgentSpec, CommandLine, Limits, McpServer, OpenSpec, OutputForm, Prompt, PromptBy, PromptSupport, Protocol,
+    SessionEvent, SessionInfo,
+};
 
 mirrors! {
     SessionEventForm: SessionEvent,
@@ -139,6 +142,8 @@ struct AgentForm {
     enabled: bool,
     #[serde(with = "ProtocolForm")]
     protocol: Protocol,
+    #[serde(with = "CommandLineForm", default)]
+    command_line: CommandLine,
     warm: bool,
     command: String,
     args: Vec<String>,
@@ -157,6 +162,30 @@ enum ProtocolForm {
     Acp,
     Opencode,
     Pty,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "CommandLine")]
+struct CommandLineForm {
+    #[serde(with = "PromptByForm")]
+    prompt: PromptBy,
+    #[serde(with = "OutputFormForm")]
+    output: OutputForm,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "PromptBy", rename_all = "snake_case")]
+enum PromptByForm {
+    Argument,
+    Stdin,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "OutputForm", rename_all = "snake_case")]
+enum OutputFormForm {
+    Text,
+    ClaudeJson,
+    CodexJson,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -179,4 +208,18 @@ pub(crate) struct LimitsForm {
     terminals: usize,
     terminal_output: usize,
     questions: usize,
+    #[serde(default = "usual_run")]
+    run: Duration,
+    #[serde(default = "usual_output")]
+    output: usize,
+}
+
+/// What a runner of the version before did not write down, since it had no use for it.
+fn usual_run() -> Duration {
+    Limits::default().run
+}
+
+/// See [`usual_run`].
+fn usual_output() -> usize {
+    Limits::default().output
 }
