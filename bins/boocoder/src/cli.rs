@@ -34,6 +34,9 @@ const CANCELLED: u8 = 130;
 /// The hidden command under which the server starts its runners.
 pub(crate) const RUNNER: &str = "runner";
 
+/// The hidden command under which runners start the hosts of servers that agents share.
+pub(crate) const HOST: &str = "server-host";
+
 /// Runs coding agents, asks you before they act, and holds their edits until you decide.
 ///
 /// Begin with `boocoder run "say hello"` in a git repository: it needs no agent installed, since the bundled demo agent
@@ -107,6 +110,9 @@ enum Command {
     /// Keep one agent alive beside the server; the server starts it
     #[command(hide = true)]
     Runner(runner::Runner),
+    /// Keep a server alive that agents share; runners start it
+    #[command(hide = true)]
+    ServerHost(runner::Host),
 }
 
 /// What `serve` may be told.
@@ -138,7 +144,7 @@ impl Cli {
 
     /// Whether the command is one small process among many, which needs no more than the one thread that it has.
     pub fn is_small(&self) -> bool {
-        matches!(self.command, Command::Runner(_) | Command::DemoAgent(_))
+        matches!(self.command, Command::Runner(_) | Command::ServerHost(_) | Command::DemoAgent(_))
     }
 
     /// Runs the command to its end.
@@ -158,6 +164,7 @@ impl Cli {
                 Command::Doctor => doctor::run(load(None)).await,
                 Command::DemoAgent(agent) => agent.run().await,
                 Command::Runner(runner) => runner.run(surroundings).await,
+                Command::ServerHost(host) => host.run(surroundings).await,
             }
         };
         done.await.unwrap_or_else(|error| complain(&error))

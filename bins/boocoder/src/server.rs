@@ -30,6 +30,9 @@ use crate::routes::routes;
 /// Where in the data directory the runners keep their journals.
 const RUNNERS: &str = "runners";
 
+/// Where the servers are that agents share.
+const SERVERS: &str = "servers";
+
 /// How a server stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
@@ -43,6 +46,7 @@ pub enum Stop {
 pub struct Server {
     info: ServerInfo,
     app: App,
+    agents: RunnerBackend,
     store: Arc<PgStore>,
     database: Option<LocalPg>,
     accepting: JoinHandle<()>,
@@ -80,7 +84,7 @@ impl Server {
         let built = async {
             let store = PgStore::connect(PgConfig::new(url)).await.context("the database cannot be used")?;
             let store = Arc::new(store);
-            let dispatcher = start_dispatcher(&config, &dir, agents, store.clone()).await?;
+            let dispatcher = start_dispatcher(&config, &dir, agents.clone(), store.clone()).await?;
             anyhow::Ok((store, dispatcher))
         };
         let (store, dispatcher) = match built.await {
@@ -103,7 +107,7 @@ impl Server {
             pid: std::process::id(),
             version: crate::VERSION.to_owned(),
         };
-        let server = Self { info, app, store, database, accepting, closing, dir };
+        let server = Self { info, app, agents, store, database, accepting, closing, dir };
         if let Err(error) = server.dir.announce(&server.info) {
             server.stop(Stop::HandOver).await;
             return Err(error);
@@ -147,7 +151,10 @@ impl Server {
             tracing::warn!(error = chain(error.as_ref()), "the announcement stays behind");
         }
         match how {
-            Stop::Drain => self.app.dispatcher().shutdown().await,
+            Stop::Drain => {
+                self.app.dispatcher().shutdown().await;
+                self.agents.end_unused_servers(LEFTOVERS).await;
+            }
             Stop::HandOver => self.app.dispatcher().hand_over().await,
         }
         self.closing.cancel();
@@ -189,7 +196,10 @@ fn program() -> anyhow::Result<PathBuf> {
 
 /// The agents of this data directory, each under a runner of its own.
 fn runners(dir: &DataDir) -> anyhow::Result<RunnerBackend> {
-    Ok(RunnerBackend::new(program()?, [RUNNER], dir.private(RUNNERS)?, dir.owner()?))
+    let servers = dir.private(SERVERS)?;
+    let args = [RUNNER.into(), "--servers".into(), servers.clone().into_os_string()];
+    let runners = RunnerBackend::new(program()?, args, dir.private(RUNNERS)?, dir.owner()?);
+    Ok(runners.with_servers(servers))
 }
 
 async fn start_dispatcher(

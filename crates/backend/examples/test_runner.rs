@@ -2,11 +2,12 @@
 //!
 //! The settings are for tests: `orphan=MILLISECONDS`, `journal=BYTES`, `segment=BYTES`, and `exit` to fail at once.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use boocoder_backend::RouterBackend;
 use boocoder_backend::runner::{RunnerLimits, host};
+use boocoder_backend::{Environment, OpencodeBackend, RouterBackend};
 
 #[tokio::main(flavor = "current_thread")]
 #[expect(clippy::print_stderr, reason = "standard error is what a test looks at")]
@@ -28,6 +29,12 @@ async fn main() {
             }
         }
     }
-    let backend = RouterBackend::new(std::env::vars_os().collect()).owned_by(mark.into_string().expect("utf-8"));
-    host(dir.into(), Arc::new(backend), limits).await.expect("the runner works");
+    let (ours, mark): (Environment, _) = (std::env::vars_os().collect(), mark.into_string().expect("utf-8"));
+    let dir = PathBuf::from(dir);
+    let place = dir.parent().and_then(Path::parent).expect("runners are in a directory of their own").join("servers");
+    let program = std::env::current_exe().expect("this program").with_file_name("test_server_host");
+    let owner = mark.rsplit_once('/').expect("an owner").0;
+    let opencode = OpencodeBackend::shared(ours.clone(), program, [] as [&str; 0], place, owner);
+    let backend = RouterBackend::new(ours).owned_by(mark).with_opencode(opencode);
+    host(dir, Arc::new(backend), limits).await.expect("the runner works");
 }

@@ -131,7 +131,7 @@ pub fn builtins(own_program: &Path) -> Vec<AgentSpec> {
         acp("demo", "Demo", &own_program.to_string_lossy(), &["demo-agent"]),
         acp("qwen", "Qwen Code", "qwen", &["--acp"]),
         acp("goose", "goose", "goose", &["acp"]),
-        acp("opencode", "opencode", "opencode", &["acp"]),
+        AgentSpec { protocol: Protocol::Opencode, ..acp("opencode", "opencode", "opencode", &["serve"]) },
         acp("gemini", "Gemini CLI", "gemini", &["--acp"]),
         acp("claude", "Claude Code", "claude-agent-acp", &[]),
         acp("codex", "Codex", "codex-acp", &[]),

@@ -3,6 +3,10 @@
 //! A text comes twice: as deltas, and whole whenever its part is updated. What was let through is remembered, so that
 //! each byte counts once. Deltas do not say where they belong in their text: behind a gap in the stream those of texts
 //! that had begun are passed over, and the whole text makes good for them.
+//!
+//! A busy server writes an event down later than it was emitted, with what has become of its subject by then: the first
+//! event of a message may show it as complete, while its parts are still to come. So the first one ends nothing, and a
+//! text may be ahead of its deltas.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -86,6 +90,8 @@ struct TextPart {
     is_reasoning: bool,
     /// All of it that has come, before the filter.
     seen: String,
+    /// How much of it has come by deltas, in bytes.
+    by_deltas: usize,
     filter: MetadataFilter,
     /// Something of it may be missing that only the whole text brings.
     has_gap: bool,
@@ -159,7 +165,10 @@ impl Mapper {
             return if self.children.contains(of) { self.child_event(kind, properties) } else { Vec::new() };
         }
         match kind {
-            "message.updated" => self.message(info),
+            "message.updated" => {
+                let is_known = info["id"].as_str().is_some_and(|id| self.messages.contains_key(id));
+                self.message(info, is_known)
+            }
             "message.part.updated" => self.part(&properties["part"]),
             "message.part.delta" => self.delta(properties),
             "permission.asked" => vec![Said::Asked { kind: Asking::Permission, request: properties.clone() }],
@@ -192,7 +201,7 @@ impl Mapper {
                 said.extend(if is_child { self.step(part, None) } else { self.part(part) });
             }
             if !is_child {
-                said.extend(self.message(info));
+                said.extend(self.message(info, true));
             }
         }
         said
@@ -257,7 +266,8 @@ impl Mapper {
         self.messages.insert(id.to_owned(), Message { prompt: prompt.map(str::to_owned), is_user });
     }
 
-    fn message(&mut self, info: &Value) -> Vec<Said> {
+    /// A message as it stands. It ends only if that counts.
+    fn message(&mut self, info: &Value, counts: bool) -> Vec<Said> {
         let Some(id) = info["id"].as_str().filter(|id| !self.has_ended(id)) else { return Vec::new() };
         self.remember(id, info);
         let Some(Message { prompt, is_user }) = self.messages.get(id) else { return Vec::new() };
@@ -266,7 +276,7 @@ impl Mapper {
             return prompt.map(|prompt| Said::Accepted { prompt }).into_iter().collect();
         }
         let end = message_end(info);
-        if end == MessageEnd::Open {
+        if end == MessageEnd::Open || !counts {
             return vec![Said::Alive];
         }
         let mut said = self.finish_texts(id);
@@ -334,6 +344,7 @@ impl Mapper {
             message,
             is_reasoning,
             seen: String::new(),
+            by_deltas: 0,
             filter: MetadataFilter::default(),
             has_gap: false,
             is_finished: false,
@@ -365,7 +376,13 @@ impl Mapper {
         if text.has_gap || text.is_finished || properties["field"].as_str() != Some("text") {
             return vec![Said::Alive];
         }
-        text.more(delta, prompt.as_ref())
+        let ahead = text.seen.len().saturating_sub(text.by_deltas);
+        text.by_deltas += delta.len();
+        match delta.get(ahead..) {
+            Some(rest) if !rest.is_empty() => text.more(rest, prompt.as_ref()),
+            // It is known already.
+            Some(_) | None => vec![Said::Alive],
+        }
     }
 
     fn tool_part(&mut self, part: &Value, prompt: Option<String>) -> Vec<Said> {

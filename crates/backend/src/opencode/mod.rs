@@ -54,13 +54,13 @@ const TITLE: &str = "BooCoder";
 ///
 /// Closing a session stops what it does and leaves it to be resumed by its native id. A server of this program's own
 /// ends with its last session; a shared one a while after the last of anybody's.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct OpencodeBackend {
     ours: Environment,
     servers: Servers,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 enum Servers {
     /// Children of this program, by what they are started with.
     Own { owner: Option<String>, running: Arc<Mutex<BTreeMap<String, Weak<Server>>>> },

@@ -1,6 +1,7 @@
 //! A running server: where it listens, whether it lives, and how it ended.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -27,6 +28,13 @@ pub(super) struct Server {
     pub(super) address: Address,
     pub(super) pid: u32,
     life: Life,
+}
+
+impl fmt::Debug for Server {
+    /// Without the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("url", &self.address.url).field("pid", &self.pid).finish_non_exhaustive()
+    }
 }
 
 /// Who keeps the server alive.

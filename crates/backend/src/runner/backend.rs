@@ -17,6 +17,7 @@ use super::place::Place;
 use super::protocol::{Command, Told};
 use super::state::{Opening, State};
 use crate::limits::{COMMAND_QUEUE, EVENT_QUEUE, RUNNER_PAUSE, RUNNER_REPLY};
+use crate::opencode::shared::{self, end_unused};
 use crate::process::{Whose, end};
 use crate::{AgentBackend, Attached, BackendError, Limits, OpenSpec, Opened, Runners};
 
@@ -27,6 +28,8 @@ pub struct RunnerBackend {
     program: Program,
     runners: PathBuf,
     owner: String,
+    /// Where the servers are that the runners' agents share.
+    servers: Option<PathBuf>,
 }
 
 impl RunnerBackend {
@@ -43,14 +46,31 @@ impl RunnerBackend {
         owner: impl Into<String>,
     ) -> Self {
         let program = Program { path: program.into(), args: args.into_iter().map(Into::into).collect() };
-        Self { program, runners: runners.into(), owner: owner.into() }
+        Self { program, runners: runners.into(), owner: owner.into(), servers: None }
+    }
+
+    /// Names the directory of the servers that agents of its runners share, with hosts that are marked as the same owner's:
+    /// see [`OpencodeBackend::shared`](crate::OpencodeBackend::shared). They outlive this program, too.
+    #[must_use]
+    pub fn with_servers(mut self, servers: impl Into<PathBuf>) -> Self {
+        self.servers = Some(servers.into());
+        self
+    }
+
+    /// Ends the shared servers that nobody uses, without waiting whether somebody will. Done when they have ended, or after
+    /// `limit`.
+    pub async fn end_unused_servers(&self, limit: Duration) {
+        if let Some(servers) = &self.servers {
+            end_unused(servers, &self.owner, limit).await;
+        }
     }
 
     /// Ends what is left of agents whose runners have died, and of those that a program without runners had started
     /// for the same owner; see [`end_leftovers`](crate::end_leftovers). The agents of runners that live are spared.
     pub async fn end_leftovers(&self, limit: Duration) -> usize {
         let living = self.list().await.into_iter().filter(|id| Place::of(&self.runners, *id).is_alive());
-        let living = living.map(RunnerId::as_uuid).collect();
+        let servers = self.servers.as_deref().map(shared::living).unwrap_or_default();
+        let living = living.map(RunnerId::as_uuid).chain(servers).collect();
         end(Whose::Owner { owner: self.owner.clone(), living }, limit).await
     }
 

@@ -9,6 +9,7 @@ mod demo;
 mod faults;
 mod leftovers;
 mod load;
+mod opencode;
 mod opening;
 mod real;
 mod runner;
