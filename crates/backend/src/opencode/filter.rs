@@ -5,7 +5,7 @@
 //! and begins or ends a line. So a mention survives: in prose, in a code span or block, or without its end.
 //!
 //! Text comes in chunks with any borders. What may still turn out to be such an element is held back until that is
-//! decided, as is white space before it; what never ends is let through.
+//! decided, as are empty lines before it; what never ends is let through.
 
 use std::mem::take;
 
@@ -32,7 +32,7 @@ enum Code {
 pub(super) struct MetadataFilter {
     /// Not looked at yet.
     held: String,
-    /// White space after the last thing that was let through.
+    /// White space since the end of the last line that was let through.
     space: String,
     /// An element was taken out since then.
     stripped: bool,
@@ -98,7 +98,7 @@ impl MetadataFilter {
 
     fn let_through(&mut self, text: &str, out: &mut String) {
         for character in text.chars() {
-            if character.is_whitespace() {
+            if character == '\n' || character.is_whitespace() && !self.space.is_empty() {
                 self.space.push(character);
             } else {
                 out.push_str(&take(&mut self.space));
@@ -136,7 +136,7 @@ impl MetadataFilter {
             Code::None if mark == '`' => Code::Span(run),
             Code::Span(open) if mark == '`' && open == run => Code::None,
             Code::Block(open, length) if open == mark && run >= length && self.line_start => Code::None,
-            same => same,
+            same @ (Code::None | Code::Span(_) | Code::Block(..)) => same,
         };
         Front::Text(run)
     }

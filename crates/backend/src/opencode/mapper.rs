@@ -190,6 +190,7 @@ impl Mapper {
     /// Takes messages as the server keeps them, each with its parts: what was missed of the turns that they belong to.
     pub(super) fn handle_messages(&mut self, messages: &[Value]) -> Vec<Said> {
         let mut said = Vec::new();
+        let known: BTreeSet<String> = self.texts.keys().cloned().collect();
         for message in messages {
             let info = &message["info"];
             let Some(id) = info["id"].as_str().filter(|id| !self.has_ended(id)) else { continue };
@@ -204,6 +205,9 @@ impl Mapper {
                 said.extend(self.message(info, true));
             }
         }
+        // Of texts that had begun unseen, nobody knows how many of their deltas were missed.
+        let unseen = self.texts.iter_mut().filter(|(id, text)| !text.is_finished && !known.contains(*id));
+        unseen.for_each(|(_, text)| text.has_gap = true);
         said
     }
 

@@ -191,7 +191,7 @@ fn reply(open: &Open, answer: &Answer) -> Result<Reply, BackendError> {
             let fields = (0..open.count).map(|index| match &content[field_name(index)] {
                 Value::String(text) => json!([text]),
                 Value::Array(texts) => json!(texts),
-                _ => json!([]),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => json!([]),
             });
             let answers: Vec<_> = fields.collect();
             Ok(Reply { path: format!("/question/{native}/reply"), body: json!({ "answers": answers }) })

@@ -164,7 +164,7 @@ mod tests {
     fn current(settings: &Settings) -> Vec<(String, String)> {
         let read = |option: ConfigOption| match option.value {
             ConfigValue::Select { current, .. } => (option.id, current),
-            other => panic!("{other:?}"),
+            other @ (ConfigValue::Toggle(_) | ConfigValue::Unknown(_)) => panic!("{other:?}"),
         };
         settings.all().into_iter().map(read).collect()
     }

@@ -149,10 +149,8 @@ impl Client {
 
     /// Answers a permission or a question, which must be known to be open: the server says yes to any id.
     pub(super) async fn reply(&self, path: &str, body: &Value) -> Result<(), ApiError> {
-        match self.post(path, body).await? {
-            Value::Bool(true) => Ok(()),
-            other => Err(odd(path, &format!("it is {other}"))),
-        }
+        let answer = self.post(path, body).await?;
+        if answer.as_bool() == Some(true) { Ok(()) } else { Err(odd(path, &format!("it is {answer}"))) }
     }
 
     /// The permissions that are asked for in this directory.
@@ -223,10 +221,8 @@ impl Client {
     }
 
     async fn list(&self, path: &str) -> Result<Vec<Value>, ApiError> {
-        match self.get(path).await? {
-            Value::Array(list) => Ok(list),
-            _ => Err(odd(path, "it is no list")),
-        }
+        let Value::Array(list) = self.get(path).await? else { return Err(odd(path, "it is no list")) };
+        Ok(list)
     }
 
     async fn get(&self, path: &str) -> Result<Value, ApiError> {
