@@ -69,8 +69,8 @@ impl Dispatcher {
     pub async fn reject(&self, id: PendingId) -> Result<PendingChange, DispatchError> {
         let _one_at_a_time = self.shared.deciding.lock().await;
         let (change, project) = self.decidable(id, PendingStatus::Pending, PendingStatus::Rejected).await?;
-        if let (PendingStatus::Pending, Some(owner)) = (change.status, owner_of(&change)) {
-            if change.session_id.is_some() {
+        if let (PendingStatus::Pending, Some(owner)) = (change.status, self.owner_of(&change).await?) {
+            if matches!(owner, Owner::Session(_)) {
                 let tasks = TaskFilter { session_id: change.session_id, ..TaskFilter::default() };
                 self.refuse_while_running(&tasks, "the session").await?;
             }
@@ -132,8 +132,16 @@ impl Dispatcher {
             Some(session) => self.decide(session, vec![step]).await?,
             None => self.write(None, vec![step]).await?,
         }
-        if let Some(owner) = owner_of(&change) {
-            self.shared.workspaces.decided(owner).await;
+        match self.owner_of(&change).await? {
+            Some(owner @ Owner::Session(_)) => self.shared.workspaces.decided(owner).await,
+            Some(owner @ Owner::Task(task)) => {
+                self.shared.workspaces.decided(owner).await;
+                // The last decision on what a task has done leaves its worktree without a use.
+                if let Err(error) = self.shared.workspaces.discard_unused(task).await {
+                    tracing::warn!(%task, %error, "the worktree of a task could not be removed");
+                }
+            }
+            None => {}
         }
         change.status = to;
         for hunk in change.hunks.iter_mut().filter(|hunk| hunk.status == from) {
@@ -152,6 +160,19 @@ impl Dispatcher {
         Ok(())
     }
 
+    /// Whose worktree a change came from; a human's own came from none. A task that belongs to a session and to no chat of
+    /// it has one of its own.
+    async fn owner_of(&self, change: &PendingChange) -> Result<Option<Owner>, DispatchError> {
+        if change.worktree_id.is_none() {
+            return Ok(None);
+        }
+        let task = match change.task_id {
+            Some(id) => self.store().task(id).await?,
+            None => None,
+        };
+        Ok(task.as_ref().map(Owner::of).or(change.session_id.map(Owner::Session)))
+    }
+
     /// Refuses to reject what is in the project's checkout: a process that died while it applied the change left it so.
     async fn refuse_if_applied(&self, change: &PendingChange, project: &Project) -> Result<(), DispatchError> {
         let repository = self.shared.workspaces.repository(project).await?;
@@ -168,10 +189,4 @@ impl Dispatcher {
         }
         Ok(())
     }
-}
-
-/// The worktree that a change came from; a human's own came from none.
-fn owner_of(change: &PendingChange) -> Option<Owner> {
-    change.worktree_id?;
-    change.session_id.map(Owner::Session).or(change.task_id.map(Owner::Task))
 }

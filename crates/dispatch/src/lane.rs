@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use boocoder_backend::{
-    AgentBackend, AgentSession, AgentSpec, Attached, BackendError, Delivery, Opened, SessionEvent, SessionInfo,
-    check_answer,
+    AgentBackend, AgentSession, AgentSpec, Attached, BackendError, Delivery, Opened, Protocol, SessionEvent,
+    SessionInfo, check_answer,
 };
 use boocoder_model::{
     AgentName, Answer, ChatId, DecidedBy, ExecutionPath, InteractionId, MessageId, Position, Question, RunnerId, Seq,
@@ -264,10 +264,15 @@ impl Lane {
     }
 
     fn path(&self, task: &Task) -> ExecutionPath {
-        if routing::should_use_warm_backend(self.spec.warm, task.session_id, task.chat_id) {
-            ExecutionPath::AcpWarm
-        } else {
-            ExecutionPath::Acp
+        match self.spec.protocol {
+            // Whatever its configuration says: its process is over with its turn.
+            Protocol::Pty => ExecutionPath::Pty,
+            Protocol::Acp | Protocol::Opencode
+                if routing::should_use_warm_backend(self.spec.warm, task.session_id, task.chat_id) =>
+            {
+                ExecutionPath::AcpWarm
+            }
+            Protocol::Acp | Protocol::Opencode => ExecutionPath::Acp,
         }
     }
 

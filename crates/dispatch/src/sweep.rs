@@ -255,10 +255,18 @@ impl Sweep<'_> {
         Ok(settled)
     }
 
-    /// The worktrees of sessions that were removed go as well; unmerged work in them is kept under private refs.
+    /// The worktrees of sessions that were removed go as well; unmerged work in them is kept under private refs. Those of
+    /// tasks that have ended go if nothing would be lost with them.
     async fn remove_worktrees(&self) -> Result<usize, DispatchError> {
         let orphans = self.store.orphaned_worktrees().await?;
         let mut removed = 0;
+        for task in orphans.iter().filter_map(|tree| tree.task_id) {
+            match self.workspaces.discard_unused(task).await {
+                Ok(is_removed) => removed += usize::from(is_removed),
+                // It is looked at again at the next start; nothing of it is lost meanwhile.
+                Err(error) => tracing::warn!(%task, %error, "the worktree of a task that has ended stays"),
+            }
+        }
         for (session, project) in orphans.iter().filter_map(|tree| Some((tree.session_id?, tree.project_id))) {
             let Some(project) = self.store.project(project).await? else { continue };
             match self.workspaces.remove(Owner::Session(session), &project).await {

@@ -138,6 +138,26 @@ impl Workspaces {
         Ok(Risk { uncommitted: (files.len() + snapshot.missing.len()) as u64, ..risk })
     }
 
+    /// Removes the worktree of a task of its own that has ended, if nothing would be lost with it: no file, no commit and
+    /// no change that waits for a human. Says whether there is none any more.
+    pub(crate) async fn discard_unused(&self, task: TaskId) -> Result<bool, DispatchError> {
+        let owner = Owner::Task(task);
+        let Some(task) = self.store.task(task).await? else { return Ok(false) };
+        if Owner::of(&task) != owner || !task.state.is_final() {
+            return Ok(false);
+        }
+        let waits = |change: &PendingChange| change.status == PendingStatus::Pending;
+        if self.pending_changes(owner).await?.iter().any(waits) {
+            return Ok(false);
+        }
+        let project = self.store.project(task.project_id).await?.ok_or(DispatchError::NotFound("project"))?;
+        let is_unused = self.risk(owner, &project).await?.is_none();
+        if is_unused {
+            self.remove(owner, &project).await?;
+        }
+        Ok(is_unused)
+    }
+
     async fn pending_changes(&self, owner: Owner) -> Result<Vec<PendingChange>, DispatchError> {
         Ok(match owner {
             Owner::Session(session) => self.store.pending_changes(session).await?,

@@ -243,7 +243,10 @@ impl Store for MemStore {
 
     async fn orphaned_worktrees(&self) -> Result<Vec<Worktree>, StoreError> {
         let tables = self.tables();
-        let is_orphan = |tree: &&Worktree| tree.session_id.is_some_and(|id| tables.live_session(id).is_none());
+        let is_orphan = |tree: &&Worktree| {
+            tree.session_id.is_some_and(|id| tables.live_session(id).is_none())
+                || tree.task_id.and_then(|id| tables.tasks.get(&id)).is_some_and(|task| task.state.is_final())
+        };
         Ok(tables.live_worktrees().filter(is_orphan).cloned().collect())
     }
 

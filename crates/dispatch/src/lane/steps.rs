@@ -222,7 +222,7 @@ impl Lane {
     fn discard_unused_worktree(&mut self, task: TaskId) {
         let parts = Arc::clone(&self.parts);
         self.steps.push(Box::pin(async move {
-            if let Err(error) = discard_unused(&parts, task).await {
+            if let Err(error) = parts.workspaces.discard_unused(task).await {
                 tracing::warn!(%task, %error, "the worktree of a task could not be removed");
             }
             Step::Nothing
@@ -250,17 +250,6 @@ impl Lane {
             Step::Nothing
         }));
     }
-}
-
-/// Removes the worktree of a task of its own if the task changed nothing in it.
-async fn discard_unused(parts: &LaneParts, task: TaskId) -> Result<(), DispatchError> {
-    let owner = Owner::Task(task);
-    let Some(task) = parts.store.task(task).await? else { return Ok(()) };
-    let project = parts.store.project(task.project_id).await?.ok_or(DispatchError::NotFound("project"))?;
-    if parts.workspaces.risk(owner, &project).await?.is_none() {
-        parts.workspaces.remove(owner, &project).await?;
-    }
-    Ok(())
 }
 
 /// Loads what the turn needs to know.

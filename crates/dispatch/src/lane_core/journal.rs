@@ -94,15 +94,11 @@ impl LaneCore {
     pub(super) fn attached(&mut self, info: &SessionInfo, state: &RunnerState, now: Timestamp) -> Vec<Action> {
         let is_known = self.record.as_ref().is_some_and(|record| record.native_id.as_ref() == Some(&info.native_id));
         if is_known {
-            self.live = Some(Live {
-                native_id: info.native_id.clone(),
-                resumable: info.resumable,
-                runner: self.coming.take(),
-                takes_resources: info.prompt.embedded,
-            });
+            self.live = Some(Live::new(info, self.coming.take()));
         } else {
             let has_history = self.current().is_some_and(|current| current.history.is_some());
-            self.enter(info, has_history, now);
+            let path = self.current().and_then(|current| current.task.execution_path);
+            self.enter(info, path, has_history, now);
         }
         match std::mem::replace(&mut self.phase, Phase::Idle) {
             Phase::Attaching(mut current) if state.turn == Some(current.turn.id) => {

@@ -148,11 +148,23 @@ enum Phase {
 /// What is known of the open agent session.
 #[derive(Debug)]
 struct Live {
-    native_id: AgentSessionId,
+    /// The agent's own id for the session, if it has one.
+    native_id: Option<AgentSessionId>,
     resumable: bool,
     runner: Option<RunnerId>,
     /// Whether a prompt may hold resources with their content in place.
     takes_resources: bool,
+}
+
+impl Live {
+    fn new(info: &SessionInfo, runner: Option<RunnerId>) -> Self {
+        Self {
+            native_id: Some(info.native_id.clone()).filter(|id| !id.as_str().is_empty()),
+            resumable: info.resumable,
+            runner,
+            takes_resources: info.prompt.embedded,
+        }
+    }
 }
 
 /// Decides for one lane. It does not act, wait or read a clock.
@@ -394,7 +406,7 @@ impl LaneCore {
     /// The agent session in its new state, to be kept and shown; none for a task of its own.
     fn agent_session(&mut self, status: AgentSessionStatus, now: Timestamp) -> Option<(Change, Frame)> {
         let subject = self.between_turns();
-        let native_id = self.live.as_ref().map(|live| live.native_id.clone());
+        let native_id = self.live.as_ref().and_then(|live| live.native_id.clone());
         let usage = self.ledger.totals();
         let record = self.record.as_mut()?;
         record.status = status;

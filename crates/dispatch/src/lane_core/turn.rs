@@ -140,7 +140,8 @@ impl LaneCore {
                 return self.end(current, outcome, actions, now);
             }
         };
-        self.enter(&info, current.history.is_some(), now);
+        let path = current.task.execution_path;
+        self.enter(&info, path, current.history.is_some(), now);
         current.opened = true;
         if let Some(by) = current.cancelled_by {
             // It was open before it could be given up: the agent stays for the next turn.
@@ -170,13 +171,10 @@ impl LaneCore {
     }
 
     /// The agent session is open, and is what is known of this agent in this chat.
-    pub(super) fn enter(&mut self, info: &SessionInfo, has_history: bool, now: Timestamp) {
-        self.live = Some(Live {
-            native_id: info.native_id.clone(),
-            resumable: info.resumable,
-            runner: self.coming.take(),
-            takes_resources: info.prompt.embedded,
-        });
+    pub(super) fn enter(&mut self, info: &SessionInfo, path: Option<ExecutionPath>, has_history: bool, now: Timestamp) {
+        let live = Live::new(info, self.coming.take());
+        let native_id = live.native_id.clone();
+        self.live = Some(live);
         self.keeping.opened(now);
         if info.resumed != Resumed::Native {
             self.ledger.counters_restarted();
@@ -188,8 +186,8 @@ impl LaneCore {
             self.record = Some(AgentSession {
                 chat_id,
                 agent: self.agent.clone(),
-                backend: ExecutionPath::AcpWarm,
-                native_id: Some(info.native_id.clone()),
+                backend: path.unwrap_or(ExecutionPath::AcpWarm),
+                native_id,
                 status: AgentSessionStatus::Active,
                 resumed: Some(info.resumed).filter(|_| self.unproven.is_none()),
                 config_fingerprint: Some(self.fingerprint.clone()),

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-use boocoder_model::{Project, Seq, Worktree};
+use boocoder_model::{Project, Seq, Task, TaskState, Worktree};
 
 use super::sample::{self, World, at, chat, frame, message, project, put, session, task, worktree};
 use super::{refused, write};
@@ -111,7 +111,7 @@ pub async fn a_worktree_has_one_owner_and_an_owner_one_worktree(store: &dyn Stor
     let (of_session, of_task) = (worktree(project, Some(session), None), worktree(project, None, Some(&task)));
     write(store, [of_session.clone(), of_task.clone()].map(Change::AddWorktree)).await;
     assert_eq!(store.worktree_of_session(session.id).await.expect("a read"), Some(of_session.clone()));
-    assert_eq!(store.worktree_of_task(task.id).await.expect("a read"), Some(of_task));
+    assert_eq!(store.worktree_of_task(task.id).await.expect("a read"), Some(of_task.clone()));
 
     let second = worktree(project, Some(session), None);
     let detail = refused(store, "worktree", Change::AddWorktree(second.clone())).await;
@@ -133,5 +133,10 @@ pub async fn a_worktree_has_one_owner_and_an_owner_one_worktree(store: &dyn Stor
     write(store, [Change::RemoveSession { id: session.id, at: at(98) }]).await;
     assert_eq!(store.orphaned_worktrees().await.expect("a read"), std::slice::from_ref(&left));
     write(store, [Change::RemoveWorktree { id: left.id, at: at(99) }]).await;
+    assert_eq!(store.orphaned_worktrees().await.expect("a read"), []);
+    let ended = Task { state: TaskState::Cancelled, ended_at: Some(at(99)), ..task.clone() };
+    write(store, [Change::UpdateTask { task: Box::new(ended), from: task.state }]).await;
+    assert_eq!(store.orphaned_worktrees().await.expect("a read"), std::slice::from_ref(&of_task));
+    write(store, [Change::RemoveWorktree { id: of_task.id, at: at(99) }]).await;
     assert_eq!(store.orphaned_worktrees().await.expect("a read"), []);
 }

@@ -315,7 +315,10 @@ impl Store for PgStore {
 
     async fn orphaned_worktrees(&self) -> Result<Vec<Worktree>, StoreError> {
         let removed = "SELECT FROM sessions WHERE sessions.id = session_id AND sessions.removed_at IS NOT NULL";
-        self.list(&format!("WHERE removed_at IS NULL AND EXISTS ({removed}) ORDER BY position"), params![]).await
+        let ended =
+            "SELECT FROM tasks WHERE tasks.id = task_id AND tasks.state IN ('completed', 'failed', 'cancelled')";
+        let orphaned = format!("removed_at IS NULL AND (EXISTS ({removed}) OR EXISTS ({ended}))");
+        self.list(&format!("WHERE {orphaned} ORDER BY position"), params![]).await
     }
 
     async fn worktree_of_task(&self, task: TaskId) -> Result<Option<Worktree>, StoreError> {
