@@ -115,6 +115,32 @@ impl AgentSpec {
     }
 }
 
+impl AgentSpec {
+    /// What is doubtful about how a command line is configured, in words for whoever wrote that.
+    pub fn doubts(&self) -> Vec<&'static str> {
+        if self.protocol != Protocol::Pty {
+            return Vec::new();
+        }
+        let has = |wanted: &str| self.args.iter().any(|arg| arg.contains(wanted));
+        let CommandLine { prompt, output } = self.command_line;
+        let doubts = [
+            (
+                output == OutputForm::ClaudeJson && !(has("stream-json") && has("--verbose")),
+                "its output is to be claude-json, which claude prints with -p --output-format stream-json --verbose",
+            ),
+            (
+                output == OutputForm::CodexJson && !has("--json"),
+                "its output is to be codex-json, which codex prints with exec --json",
+            ),
+            (
+                prompt == PromptBy::Stdin && has("{prompt}"),
+                "its prompt goes to standard input, so {prompt} in its arguments is not replaced",
+            ),
+        ];
+        doubts.into_iter().filter_map(|(is_so, doubt)| is_so.then_some(doubt)).collect()
+    }
+}
+
 /// The bytes of a digest that tell one configuration from another.
 const FINGERPRINT: usize = 16;
 
@@ -122,6 +148,7 @@ const FINGERPRINT: usize = 16;
 mod tests {
     use std::path::Path;
 
+    use super::*;
     use crate::registry::builtins;
 
     #[test]
@@ -134,5 +161,28 @@ mod tests {
         assert_ne!(other.fingerprint(), agent.fingerprint());
         assert!(!other.fingerprint().contains("secret"));
         assert_eq!(other.fingerprint().len(), 32);
+        let by_stdin = CommandLine { prompt: PromptBy::Stdin, ..CommandLine::default() };
+        let unused = crate::AgentSpec { command_line: by_stdin, ..agent.clone() };
+        assert_eq!(unused.fingerprint(), agent.fingerprint(), "it speaks a protocol");
+        let pty = crate::AgentSpec { protocol: Protocol::Pty, ..agent.clone() };
+        let other = crate::AgentSpec { command_line: by_stdin, ..pty.clone() };
+        assert_ne!(pty.fingerprint(), other.fingerprint());
+    }
+
+    #[test]
+    fn a_command_line_that_does_not_print_what_it_is_to_print_is_doubted() {
+        let pty = |output, prompt, args: &[&str]| crate::AgentSpec {
+            protocol: Protocol::Pty,
+            command_line: CommandLine { prompt, output },
+            args: args.iter().map(|&arg| arg.to_owned()).collect(),
+            ..builtins(Path::new("/bin/boocoder")).remove(0)
+        };
+        let claude = ["-p", "--output-format", "stream-json", "--verbose"];
+        assert!(pty(OutputForm::ClaudeJson, PromptBy::Stdin, &claude).doubts().is_empty());
+        assert!(pty(OutputForm::ClaudeJson, PromptBy::Stdin, &claude[..1]).doubts()[0].contains("stream-json"));
+        assert!(pty(OutputForm::CodexJson, PromptBy::Argument, &["exec", "--json"]).doubts().is_empty());
+        assert!(pty(OutputForm::CodexJson, PromptBy::Argument, &["exec"]).doubts()[0].contains("--json"));
+        assert!(pty(OutputForm::Text, PromptBy::Argument, &["{prompt}"]).doubts().is_empty());
+        assert!(pty(OutputForm::Text, PromptBy::Stdin, &["{prompt}"]).doubts()[0].contains("not replaced"));
     }
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use boocoder_backend::{AgentSpec, Environment, Protocol, probe_version};
+use boocoder_backend::{AgentSpec, Environment, OutputForm, PromptBy, Protocol, probe_version};
 use clap::Args;
 use futures::future::join_all;
 use serde::Serialize;
@@ -36,7 +36,13 @@ pub(super) struct AgentLine {
     command: String,
     args: Vec<String>,
     protocol: &'static str,
+    /// How it is given its prompt, and what it prints, if it speaks no protocol.
+    prompt: Option<&'static str>,
+    output: Option<&'static str>,
     warm: bool,
+    /// What is doubtful about its configuration.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) doubts: Vec<&'static str>,
 }
 
 impl Agents {
@@ -76,6 +82,7 @@ async fn line(agent: &AgentSpec, environment: &Environment) -> AgentLine {
         Some(Err(error)) => (None, Some(error.to_string())),
         None => (None, None),
     };
+    let is_command_line = agent.protocol == Protocol::Pty;
     AgentLine {
         name: agent.name.to_string(),
         label: agent.label.clone(),
@@ -91,7 +98,17 @@ async fn line(agent: &AgentSpec, environment: &Environment) -> AgentLine {
             Protocol::Opencode => "opencode",
             Protocol::Pty => "pty",
         },
+        prompt: is_command_line.then_some(match agent.command_line.prompt {
+            PromptBy::Argument => "argument",
+            PromptBy::Stdin => "stdin",
+        }),
+        output: is_command_line.then_some(match agent.command_line.output {
+            OutputForm::Text => "text",
+            OutputForm::ClaudeJson => "claude-json",
+            OutputForm::CodexJson => "codex-json",
+        }),
         warm: agent.warm,
+        doubts: agent.doubts(),
     }
 }
 
@@ -139,7 +156,10 @@ mod tests {
             command: "my-agent".into(),
             args: vec!["--acp".into()],
             protocol: "acp",
+            prompt: None,
+            output: None,
             warm: false,
+            doubts: vec![],
         };
         let other =
             AgentLine { name: "a-longer-name".into(), version: Some("1.2.3".into()), found: true, ..line.clone() };

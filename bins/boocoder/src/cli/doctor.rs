@@ -139,6 +139,11 @@ async fn agent_findings(config: &Config) -> anyhow::Result<Vec<Finding>> {
         .map(|line| {
             let problem = line.problem.map_or_else(String::new, |problem| format!(": {problem}"));
             match (line.found, line.enabled) {
+                (true, true) if !line.doubts.is_empty() => Finding::new(
+                    Grade::Note,
+                    "agent",
+                    format!("{} is found{problem}, but {}", line.name, line.doubts.join("; ")),
+                ),
                 (true, true) => Finding::new(Grade::Well, "agent", format!("{} is found{problem}", line.name)),
                 (true, false) => Finding::new(Grade::Note, "agent", format!("{} is found and disabled", line.name)),
                 (false, _) => Finding::new(Grade::Note, "agent", format!("{}{problem}", line.name)),

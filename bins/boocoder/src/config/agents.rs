@@ -85,6 +85,9 @@ impl AgentTable {
         if is_pty && self.warm == Some(true) {
             bail!("agents.{name}: a command line exits after each turn, so `warm` cannot be true");
         }
+        if is_pty && self.mcp_servers.as_ref().is_some_and(|servers| !servers.is_empty()) {
+            bail!("agents.{name}: a command line is handed no MCP servers: give them to it in its own way");
+        }
         if !is_pty && (self.prompt.is_some() || self.output.is_some()) {
             bail!("agents.{name}: `prompt` and `output` go with `protocol = \"pty\"` alone");
         }
@@ -146,6 +149,28 @@ impl McpTable {
 mod tests {
     use super::super::file::File;
     use super::*;
+
+    #[test]
+    fn a_command_line_is_read_and_what_does_not_go_with_it_is_refused() {
+        let read = |text: &str| -> anyhow::Result<Vec<AgentOverride>> { toml::from_str::<File>(text)?.overrides() };
+        let text = "[agents.x]\nprotocol = \"pty\"\nprompt = \"stdin\"\noutput = \"codex-json\"\n\
+                    [agents.x.limits]\nrun = \"5m\"\noutput = 1000\n";
+        let agent = read(text).unwrap().remove(0);
+        assert_eq!((agent.protocol, agent.warm), (Some(Protocol::Pty), Some(false)));
+        assert_eq!((agent.prompt, agent.output), (Some(PromptBy::Stdin), Some(OutputForm::CodexJson)));
+        let limits = agent.limits.unwrap();
+        assert_eq!((limits.run.as_secs(), limits.output), (300, 1000));
+        for (text, named) in [
+            ("[agents.x]\nprotocol = \"pty\"\nwarm = true", "`warm` cannot be true"),
+            ("[agents.x]\nprompt = \"stdin\"", "go with `protocol = \"pty\"` alone"),
+            ("[agents.x]\nprotocol = \"acp\"\noutput = \"text\"", "go with `protocol = \"pty\"` alone"),
+            ("[agents.x]\nprotocol = \"pty\"\noutput = \"xml\"", "unknown variant `xml`"),
+            ("[agents.x]\nprotocol = \"pty\"\n[agents.x.mcp_servers.y]\ncommand = \"y\"", "no MCP servers"),
+        ] {
+            let refused = format!("{:#}", read(text).expect_err(text));
+            assert!(refused.contains(named), "{text}: {refused}");
+        }
+    }
 
     #[test]
     fn an_agent_is_read_with_all_that_can_be_said_of_it() {
