@@ -3,6 +3,7 @@
 mod checks;
 mod cli;
 mod client;
+mod command_lines;
 mod crash;
 mod database;
 mod load;
