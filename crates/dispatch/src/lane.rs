@@ -12,7 +12,7 @@ use boocoder_backend::{
 };
 use boocoder_model::{
     AgentName, Answer, ChatId, DecidedBy, ExecutionPath, InteractionId, MessageId, Position, Question, RunnerId, Seq,
-    Task, TaskId, TurnId, TurnOutcome, routing,
+    Task, TaskId, TurnId, TurnOutcome,
 };
 use boocoder_store::{Change, Store};
 use futures::future::BoxFuture;
@@ -122,6 +122,7 @@ impl Lane {
             commands: spec.commands.clone(),
             fingerprint: spec.fingerprint(),
             outlives: parts.warm.runners().is_some(),
+            warm_path: warm_path(&spec),
         };
         let own_idle = parts.keeping.get(&spec.name).and_then(|keeping| keeping.idle);
         let limits = DispatchLimits { idle: own_idle.or(parts.limits.idle), ..parts.limits.clone() };
@@ -215,7 +216,7 @@ impl Lane {
             Some(LaneCommand::Run(task)) => self.waiting.push_back(task),
             Some(LaneCommand::TakeUp(taken, caught_up)) => {
                 self.behind = taken.runner.map(|_| (None, caught_up));
-                self.warm = self.path(&taken.task) == ExecutionPath::AcpWarm;
+                self.warm = self.core.is_warm(&taken.task);
                 self.tell(Input::TakeUp(taken));
             }
             Some(LaneCommand::Adopt(adopted, caught_up)) => {
@@ -259,20 +260,16 @@ impl Lane {
             path,
             runners: new_runners(),
         };
-        self.warm = path == ExecutionPath::AcpWarm;
+        self.warm = self.core.is_warm(&task);
         self.tell(Input::Run(task, start));
     }
 
     fn path(&self, task: &Task) -> ExecutionPath {
         match self.spec.protocol {
-            // Whatever its configuration says: its process is over with its turn.
             Protocol::Pty => ExecutionPath::Pty,
-            Protocol::Acp | Protocol::Opencode
-                if routing::should_use_warm_backend(self.spec.warm, task.session_id, task.chat_id) =>
-            {
-                ExecutionPath::AcpWarm
-            }
-            Protocol::Acp | Protocol::Opencode => ExecutionPath::Acp,
+            Protocol::Opencode => ExecutionPath::Opencode,
+            Protocol::Acp if self.core.is_warm(task) => ExecutionPath::AcpWarm,
+            Protocol::Acp => ExecutionPath::Acp,
         }
     }
 
@@ -422,4 +419,15 @@ fn answered(reply: Option<oneshot::Sender<Result<(), DispatchError>>>, result: R
         (None, Err(error)) => tracing::debug!(%error, "an answer reached nobody"),
         (None, Ok(())) => {}
     }
+}
+
+/// How an agent is run where it stays warm, if it may. A plain command line never does, whatever its configuration says: its
+/// process is over with its turn.
+fn warm_path(spec: &AgentSpec) -> Option<ExecutionPath> {
+    let path = match spec.protocol {
+        Protocol::Acp => ExecutionPath::AcpWarm,
+        Protocol::Opencode => ExecutionPath::Opencode,
+        Protocol::Pty => return None,
+    };
+    spec.warm.then_some(path)
 }

@@ -19,6 +19,8 @@ pub(crate) struct Served {
     pub(crate) fingerprint: String,
     /// Whether it lives under a runner.
     pub(crate) outlives: bool,
+    /// How it is run where it stays warm, if it may.
+    pub(crate) warm_path: Option<ExecutionPath>,
 }
 
 /// The ids and facts that a shell gives a new turn.

@@ -20,8 +20,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use boocoder_backend::{BackendError, Delivery, Prompt, RunnerState, SessionInfo};
 use boocoder_model::{
     AgentCommand, AgentName, AgentSession, AgentSessionId, AgentSessionStatus, Answer, ChatId, DecidedBy,
-    InteractionId, InteractionOutcome, Position, Question, Resumed, RunnerId, SessionId, Task, TaskId, Turn, TurnId,
-    TurnOutcome,
+    ExecutionPath, InteractionId, InteractionOutcome, Position, Question, Resumed, RunnerId, SessionId, Task, TaskId,
+    Turn, TurnId, TurnOutcome, routing,
 };
 use boocoder_store::Change;
 use boocoder_usage_mapper::UsageMapper;
@@ -180,6 +180,8 @@ pub(crate) struct LaneCore {
     limits: DispatchLimits,
     /// Whether agents live under runners.
     outlives: bool,
+    /// How the agent is run where it stays warm, if it may.
+    warm_path: Option<ExecutionPath>,
     phase: Phase,
     live: Option<Live>,
     /// The runner that is being started or taken up.
@@ -205,7 +207,7 @@ pub(crate) struct LaneCore {
 
 impl LaneCore {
     pub(crate) fn new(agent: Served, chat: Option<ChatId>, limits: DispatchLimits) -> Self {
-        let Served { name, commands, fingerprint, outlives } = agent;
+        let Served { name, commands, fingerprint, outlives, warm_path } = agent;
         Self {
             agent: name,
             chat,
@@ -213,6 +215,7 @@ impl LaneCore {
             fingerprint,
             limits,
             outlives,
+            warm_path,
             phase: Phase::Idle,
             live: None,
             coming: None,
@@ -228,6 +231,11 @@ impl LaneCore {
             activity: None,
             last_task: None,
         }
+    }
+
+    /// Whether a task goes to the warm agent of its chat.
+    pub(crate) const fn is_warm(&self, task: &Task) -> bool {
+        routing::should_use_warm_backend(self.warm_path.is_some(), task.session_id, task.chat_id)
     }
 
     /// Whether no turn is under way.

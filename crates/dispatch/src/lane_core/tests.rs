@@ -66,7 +66,13 @@ pub(super) fn here<const N: usize>(events: [SessionEvent; N]) -> Input {
 }
 
 pub(super) fn served(commands: Vec<AgentCommand>) -> Served {
-    Served { name: "demo".into(), commands, fingerprint: "as configured".into(), outlives: false }
+    Served {
+        name: "demo".into(),
+        commands,
+        fingerprint: "as configured".into(),
+        outlives: false,
+        warm_path: Some(ExecutionPath::AcpWarm),
+    }
 }
 
 pub(super) fn start() -> TurnStart {

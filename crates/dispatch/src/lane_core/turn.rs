@@ -186,7 +186,7 @@ impl LaneCore {
             self.record = Some(AgentSession {
                 chat_id,
                 agent: self.agent.clone(),
-                backend: path.unwrap_or(ExecutionPath::AcpWarm),
+                backend: path.or(self.warm_path).unwrap_or(ExecutionPath::Acp),
                 native_id,
                 status: AgentSessionStatus::Active,
                 resumed: Some(info.resumed).filter(|_| self.unproven.is_none()),
@@ -336,7 +336,7 @@ impl LaneCore {
         }
         let mut changes = vec![Change::PutMessage(Box::new(message)), Change::PutTurn(turn)];
         changes.extend(compared.changes);
-        let warm = current.task.execution_path == Some(ExecutionPath::AcpWarm);
+        let warm = self.is_warm(&current.task);
         let status = match (&self.live, outcome.decided_by) {
             (None, _) if self.keeping.is_parked() => AgentSessionStatus::Parked,
             (_, DecidedBy::Crash) => AgentSessionStatus::Crashed,
@@ -377,7 +377,7 @@ impl LaneCore {
         let Some(current) = self.take(|phase| matches!(phase, Phase::Settling(..))) else { return Vec::new() };
         let mut actions = Vec::new();
         let has_journal = self.live.as_ref().is_some_and(|live| live.runner.is_some());
-        if current.task.execution_path != Some(ExecutionPath::AcpWarm) {
+        if !self.is_warm(&current.task) {
             let runner = self.live.take().and_then(|live| live.runner);
             self.backlog.clear();
             actions.push(Action::CloseSession(runner));
