@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use boocoder_backend::{AgentOverride, AgentSpec, McpServer, Registry, builtins};
-use boocoder_dispatch::{AgentKeeping, DispatchLimits};
+use boocoder_dispatch::{AgentKeeping, DispatchLimits, PriceTable};
 use boocoder_model::AgentName;
 
 use crate::limits::ServerLimits;
@@ -58,6 +58,8 @@ pub struct Config {
     pub turn_limits: DispatchLimits,
     /// Agents that are kept otherwise than the limits of turns say.
     pub keeping: BTreeMap<AgentName, AgentKeeping>,
+    /// What tokens cost by model, where agents do not tell.
+    pub prices: PriceTable,
     /// What is said of agents.
     pub agents: Vec<AgentOverride>,
     /// What this process counts, if it does.
@@ -82,6 +84,7 @@ impl Config {
             None => file::File::default(),
         };
         let (agents, mcp_servers, keeping) = (file.overrides()?, file.shared_mcp_servers()?, file.keeping());
+        let prices = file.prices()?;
         let turn_limits = file.limits.turns.apply(DispatchLimits::default());
         if turn_limits.renewal > turn_limits.lease / 3 {
             bail!(
@@ -97,6 +100,7 @@ impl Config {
             server_limits: file.limits.server.apply(ServerLimits::default()),
             turn_limits,
             keeping,
+            prices,
             agents,
             metrics: None,
             mcp_servers,
@@ -140,8 +144,11 @@ fn read(path: &Path) -> anyhow::Result<file::File> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::time::Duration;
+
+    use boocoder_model::{Cost, Currency, UsageTotals};
+
+    use super::*;
 
     fn load(text: &str) -> anyhow::Result<Config> {
         let dir = tempfile::tempdir()?;
@@ -217,6 +224,20 @@ mod tests {
     }
 
     #[test]
+    fn prices_are_set_by_model_and_are_in_dollars_unless_they_say_otherwise() {
+        let config = load(
+            "[prices.\"gpt-5.1/codex\"]\ninput_per_million = 1.25\noutput_per_million = 10\n\
+             [prices.local]\ninput_per_million = 0\noutput_per_million = 0.5\ncurrency = \"eur\"\n",
+        )
+        .unwrap();
+        let used = UsageTotals { input: 1_000_000, output: 2_000_000, ..UsageTotals::default() };
+        let cost = |model| config.prices.get(model).map(|price| price.of(&used));
+        assert_eq!(cost("gpt-5.1/codex"), Cost::usd(21.25));
+        assert_eq!(cost("local"), Cost::new(1.0, Currency::new("EUR").unwrap()));
+        assert_eq!(cost("unheard-of"), None);
+    }
+
+    #[test]
     fn what_is_not_known_is_named() {
         for (text, named) in [
             ("listne = \"127.0.0.1:1\"", "unknown field `listne`"),
@@ -229,6 +250,20 @@ mod tests {
             ("[limits.server]\nsokets = 1", "unknown field `sokets`"),
             ("[mcp_servers.a]\ncommand = \"a\"\nurl = \"http://b\"", "mcp_servers.a: give either `command` or `url`"),
             ("[agents.x.mcp_servers.b]\nargs = []", "mcp_servers.b: give either `command` or `url`"),
+            ("[prices.m]\ninput_per_million = 1", "missing field `output_per_million`"),
+            ("[prices.m]\ninput = 1", "unknown field `input`"),
+            (
+                "[prices.m]\ninput_per_million = -1\noutput_per_million = 1",
+                "prices.m: a price is a number from zero up",
+            ),
+            (
+                "[prices.m]\ninput_per_million = 1\noutput_per_million = nan",
+                "prices.m: a price is a number from zero up",
+            ),
+            (
+                "[prices.m]\ninput_per_million = 1\noutput_per_million = 1\ncurrency = \"U$\"",
+                "unknown currency: \"U$\"",
+            ),
             ("listen = \"nowhere\"", "invalid socket address"),
             ("listen = ", "config.toml is not valid"),
         ] {

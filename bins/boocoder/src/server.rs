@@ -223,6 +223,7 @@ async fn start_dispatcher(
             worktrees: dir.private("worktrees")?,
             limits: config.turn_limits.clone(),
             agents: config.keeping.clone(),
+            prices: config.prices.clone(),
         },
     };
     Dispatcher::start(parts).await.context("the dispatcher cannot be started")

@@ -2,8 +2,8 @@
 
 use agent_client_protocol_schema::v1::SessionConfigOption;
 use boocoder_model::{
-    AgentCommand, AgentEvent, ConfigChoice, ConfigOption, ConfigValue, ContentPart, ContextUse, PlanEntry, TokenCounts,
-    UsageReport,
+    AgentCommand, AgentEvent, ConfigChoice, ConfigOption, ConfigValue, ContentPart, ContextUse, Cost, Currency,
+    PlanEntry, TokenCounts, UsageReport,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -133,13 +133,15 @@ pub(crate) fn read_plan_entry(raw: &RawValue) -> Option<PlanEntry> {
 #[derive(Deserialize)]
 struct CostWire {
     amount: f64,
+    currency: String,
 }
 
 /// Reads the size of the context, or none if a number is missing or is no count.
 pub(crate) fn read_usage(wire: &Wire<'_>) -> Option<AgentEvent> {
     let context = ContextUse { used: wire.used.read()?, size: wire.size.read()? };
-    let cost = wire.cost.object::<CostWire>().map(|cost| cost.amount);
-    let total_cost = cost.filter(|amount| amount.is_finite() && *amount >= 0.0);
+    // An amount without a currency could be added to nothing, and so is none.
+    let cost = wire.cost.object::<CostWire>();
+    let total_cost = cost.and_then(|cost| Cost::new(cost.amount, Currency::new(&cost.currency)?));
     Some(AgentEvent::Usage(UsageReport::Context { context, total_cost }))
 }
 
@@ -181,8 +183,8 @@ pub(crate) fn read_meta_usage(meta: Raw<'_>) -> Option<AgentEvent> {
         cache_write: count(counts.cached_write_tokens),
         total: counts.total_tokens.read(),
     }
-    .fold(0.0);
-    (!used.is_zero()).then_some(AgentEvent::Usage(UsageReport::Delta(used)))
+    .fold(None);
+    (!used.is_empty()).then_some(AgentEvent::Usage(UsageReport::step(used)))
 }
 
 /// Reads a notice, or none if it has no title.

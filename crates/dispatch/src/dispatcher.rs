@@ -9,6 +9,7 @@ use boocoder_model::{
     AgentName, DecidedBy, Message, MessageStatus, Seq, ServerId, SessionId, Task, TaskId, TaskState, TurnOutcome,
 };
 use boocoder_store::{Change, Store, StoreError};
+use boocoder_usage_mapper::PriceTable;
 use boocoder_worktree::Git;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
@@ -36,6 +37,8 @@ pub struct DispatchConfig {
     pub limits: DispatchLimits,
     /// Agents that are kept otherwise than the limits say.
     pub agents: BTreeMap<AgentName, AgentKeeping>,
+    /// What tokens cost by model, where the agent tells no cost. What is not in it stays unknown.
+    pub prices: PriceTable,
 }
 
 /// What a dispatcher is made of.
@@ -135,6 +138,7 @@ impl Dispatcher {
             oneshot: parts.oneshot,
             limits: parts.config.limits.clone(),
             keeping: parts.config.agents,
+            prices: Arc::new(parts.config.prices),
             standing: standing.clone(),
             scheduler: inputs,
         };

@@ -15,13 +15,14 @@ use boocoder_model::{
     Task, TaskId, TurnId, TurnOutcome,
 };
 use boocoder_store::{Change, Store};
+use boocoder_usage_mapper::PriceTable;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use self::steps::told;
+pub(crate) use self::steps::{ledger, told};
 use crate::command::DispatchError;
 use crate::core::{self, LaneKey};
 use crate::counters;
@@ -42,6 +43,8 @@ pub(crate) struct LaneParts {
     pub(crate) limits: DispatchLimits,
     /// Agents that are kept otherwise than the limits say.
     pub(crate) keeping: BTreeMap<AgentName, AgentKeeping>,
+    /// What models cost whose agents do not tell.
+    pub(crate) prices: Arc<PriceTable>,
     pub(crate) standing: Standing,
     /// Tells the scheduler that a task has ended.
     pub(crate) scheduler: mpsc::Sender<core::Input>,
@@ -123,6 +126,7 @@ impl Lane {
             fingerprint: spec.fingerprint(),
             outlives: parts.warm.runners().is_some(),
             warm_path: warm_path(&spec),
+            prices: Arc::clone(&parts.prices),
         };
         let own_idle = parts.keeping.get(&spec.name).and_then(|keeping| keeping.idle);
         let limits = DispatchLimits { idle: own_idle.or(parts.limits.idle), ..parts.limits.clone() };
@@ -215,7 +219,7 @@ impl Lane {
         match command {
             Some(LaneCommand::Run(task)) => self.waiting.push_back(task),
             Some(LaneCommand::TakeUp(taken, caught_up)) => {
-                self.behind = taken.runner.map(|_| (None, caught_up));
+                self.behind = taken.runner.is_some().then_some((None, caught_up));
                 self.warm = self.core.is_warm(&taken.task);
                 self.tell(Input::TakeUp(taken));
             }

@@ -31,7 +31,7 @@
 //! use std::sync::Arc;
 //!
 //! use boocoder_backend::{AcpBackend, OneshotBackend, Registry};
-//! use boocoder_dispatch::{DispatchConfig, DispatchError, DispatchLimits, Dispatcher, NewMessage, Parts, TaskOptions};
+//! use boocoder_dispatch::{DispatchConfig, DispatchError, DispatchLimits, Dispatcher, NewMessage, Parts, PriceTable, TaskOptions};
 //! use boocoder_model::{Approval, ContentPart, Seq};
 //! use boocoder_store::MemStore;
 //! use boocoder_worktree::{Git, Limits};
@@ -48,7 +48,12 @@
 //!     warm: Arc::new(acp),
 //!     git: Git::new(Limits::default()),
 //!     server: None,
-//!     config: DispatchConfig { worktrees: dir.path().join("worktrees"), limits: DispatchLimits::default(), agents: [].into() },
+//!     config: DispatchConfig {
+//!         worktrees: dir.path().join("worktrees"),
+//!         limits: DispatchLimits::default(),
+//!         agents: [].into(),
+//!         prices: PriceTable::default(),
+//!     },
 //! })
 //! .await?;
 //!
@@ -101,6 +106,7 @@ mod sweep;
 mod takeover;
 mod workspace;
 
+pub use boocoder_usage_mapper::{Price, PriceTable};
 pub use broker::{Broker, Subscription};
 pub use command::{Accepted, DispatchError, NewMessage, NewTask, SessionRisk, TaskOptions};
 pub use dispatcher::{DispatchConfig, Dispatcher, Parts};

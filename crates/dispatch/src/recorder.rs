@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use boocoder_model::{
-    AgentEvent, ChatId, ContextUse, Message, MessageId, StepUsage, TaskId, ToolCallId, ToolCallSnapshot, ToolContent,
+    AgentEvent, ChatId, Message, MessageId, TaskId, ToolCallId, ToolCallSnapshot, ToolContent, UsageTotals,
 };
 use boocoder_usage_mapper::UsageMapper;
-use boocoder_wire::{Frame, FrameBody};
+use boocoder_wire::{Frame, FrameBody, UsageView};
 use indexmap::IndexMap;
 
 use crate::limits;
@@ -32,7 +32,7 @@ pub(crate) struct Recorder {
     message: Message,
     tool_calls: IndexMap<ToolCallId, ToolCallSnapshot>,
     /// The totals when the turn began.
-    began: StepUsage,
+    began: UsageTotals,
     subject: Subject,
 }
 
@@ -42,22 +42,22 @@ impl Recorder {
         let subject =
             Subject { chat_id: message.chat_id, message_id: Some(message.id), task_id: Some(message.task_id) };
         let tool_calls = message.tool_calls.iter().map(|call| (call.id.clone(), call.clone())).collect();
-        Self { message, tool_calls, began: StepUsage::default(), subject }
+        Self { message, tool_calls, began: UsageTotals::default(), subject }
     }
 
     /// Goes on with a message that an earlier process began, when the totals were `began`.
-    pub(crate) fn resume(message: Message, began: StepUsage) -> Self {
+    pub(crate) fn resume(message: Message, began: UsageTotals) -> Self {
         Self { began, ..Self::new(message) }
     }
 
     /// The agent is asked: what is used from now on is this turn's.
-    pub(crate) const fn begin(&mut self, totals: StepUsage) {
+    pub(crate) fn begin(&mut self, totals: UsageTotals) {
         self.began = totals;
     }
 
     /// The totals when the turn began.
-    pub(crate) const fn began(&self) -> StepUsage {
-        self.began
+    pub(crate) const fn began(&self) -> &UsageTotals {
+        &self.began
     }
 
     /// What the turn's frames are about.
@@ -66,16 +66,18 @@ impl Recorder {
     }
 
     /// What the turn used so far.
-    pub(crate) const fn used(&self, totals: StepUsage) -> StepUsage {
-        StepUsage {
-            input: totals.input.saturating_sub(self.began.input),
-            output: totals.output.saturating_sub(self.began.output),
-            cost: (totals.cost - self.began.cost).max(0.0),
-        }
+    pub(crate) fn used(&self, ledger: &UsageMapper) -> UsageTotals {
+        ledger.totals().since(&self.began)
     }
 
-    /// Takes in one event: the message grows, and `frames` too. Text may `join` the frame before.
-    pub(crate) fn record(&mut self, event: AgentEvent, ledger: &mut UsageMapper, frames: &mut Vec<Frame>, join: bool) {
+    /// What the ledger holds, as this turn's frames show it.
+    pub(crate) fn view(&self, ledger: &UsageMapper) -> UsageView {
+        UsageView { turn: Some(self.used(ledger)), ..view(ledger) }
+    }
+
+    /// Takes in one event: the message grows, and `frames` too. Text may `join` the frame before. A report of usage is in
+    /// the ledger already.
+    pub(crate) fn record(&mut self, event: AgentEvent, ledger: &UsageMapper, frames: &mut Vec<Frame>, join: bool) {
         match &event {
             AgentEvent::Text(text) => self.message.content.push_str(text),
             AgentEvent::Reasoning(text) => self.message.reasoning.push_str(text),
@@ -83,10 +85,8 @@ impl Recorder {
             AgentEvent::ToolCall(call) | AgentEvent::ToolUpdate(call) => {
                 self.tool_calls.insert(call.id.clone(), call.clone());
             }
-            AgentEvent::Usage(report) => {
-                ledger.apply(report);
-            }
             AgentEvent::UserContent(_)
+            | AgentEvent::Usage(_)
             | AgentEvent::Plan(_)
             | AgentEvent::Commands(_)
             | AgentEvent::Mode(_)
@@ -96,7 +96,8 @@ impl Recorder {
             | AgentEvent::Compaction { .. }
             | AgentEvent::Unmapped { .. } => {}
         }
-        push_frame(frames, self.subject, FrameBody::from_event(event, ledger.totals(), ledger.context()), join);
+        let body = FrameBody::from_event(event, || self.view(ledger));
+        push_frame(frames, self.subject, body, join);
     }
 
     /// The message as it stands.
@@ -121,16 +122,17 @@ pub(crate) fn touched(message: &Message) -> BTreeSet<String> {
 /// The frame of an event that belongs to no turn.
 pub(crate) fn record_between_turns(
     event: AgentEvent,
-    ledger: &mut UsageMapper,
+    ledger: &UsageMapper,
     subject: Subject,
     frames: &mut Vec<Frame>,
     join: bool,
 ) {
-    if let AgentEvent::Usage(report) = &event {
-        ledger.apply(report);
-    }
-    let context: Option<ContextUse> = ledger.context();
-    push_frame(frames, subject, FrameBody::from_event(event, ledger.totals(), context), join);
+    push_frame(frames, subject, FrameBody::from_event(event, || view(ledger)), join);
+}
+
+/// What the ledger holds, as frames show it that belong to no turn.
+fn view(ledger: &UsageMapper) -> UsageView {
+    UsageView { totals: ledger.totals(), turn: None, context: ledger.context() }
 }
 
 /// Appends a frame. Where it may join, text that follows text of the same sort and message shares its delta, up to a

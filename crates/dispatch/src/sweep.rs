@@ -7,15 +7,16 @@ use std::sync::Arc;
 use boocoder_backend::{Registry, Runners};
 use boocoder_model::{
     AgentName, AgentSession, AgentSessionStatus, ChatId, DecidedBy, Interaction, InteractionOutcome, Message,
-    MessageRole, MessageStatus, Runner, RunnerId, Seq, Task, TaskId, TaskState, Turn, TurnOutcome,
+    MessageRole, MessageStatus, Runner, RunnerId, Seq, Task, TaskId, TaskState, Turn, TurnOutcome, UsageTotals,
 };
 use boocoder_store::{Change, InteractionFilter, Owned, Store, TaskFilter, Writer};
+use boocoder_usage_mapper::UsageMapper;
 use boocoder_wire::{Frame, FrameBody};
 
 use crate::command::DispatchError;
 use crate::counters;
 use crate::env;
-use crate::lane::{new_runners, told};
+use crate::lane::{ledger, new_runners, told};
 use crate::lane_core::{Adopted, TakenUp, settlement, task_updated};
 use crate::log::{Entry, Log};
 use crate::others::Others;
@@ -184,16 +185,29 @@ impl Sweep<'_> {
             Some(session) => replay::put_together(self.store, session, turn.after, message).await?,
             None => message,
         };
-        let record = match task.chat_id {
-            Some(chat) => self.store.agent_session(chat, &task.agent).await?,
-            None => None,
+        let (record, ledger) = match task.chat_id {
+            Some(chat) => {
+                let record = self.store.agent_session(chat, &task.agent).await?;
+                (record, ledger(self.store, chat, &task.agent).await?)
+            }
+            None => (None, UsageMapper::new()),
         };
         let of_task = InteractionFilter { task_id: Some(task.id), settled: true, ..InteractionFilter::default() };
         let interactions = self.store.interactions(of_task).await?;
         let runner = row.map(|row| (row.id, row.consumed));
         let history = told(self.store, &task, self.history).await?;
         let (task, runners) = (Box::new(task), new_runners());
-        Ok(Left::Turn(Box::new(TakenUp { task, turn, message, runner, record, interactions, history, runners })))
+        Ok(Left::Turn(Box::new(TakenUp {
+            task,
+            turn,
+            message,
+            runner,
+            record,
+            ledger,
+            interactions,
+            history,
+            runners,
+        })))
     }
 
     /// A warm agent without a turn, if its chat is still there.
@@ -352,6 +366,15 @@ pub(crate) async fn settle_task(
             (MessageRole::Assistant | MessageRole::User, _) => {}
         }
     }
+    // What it used is in the ledger as far as it was taken in.
+    let mut used = UsageTotals::default();
+    store
+        .usage_of_task(task.id)
+        .await?
+        .iter()
+        .filter(|line| line.turn_id.is_some())
+        .for_each(|line| used.add(&line.used));
+    task.cost_tokens = Some(used.tokens()).filter(|tokens| *tokens > 0);
     for turn in turns.into_iter().filter(|turn| turn.outcome.is_none()) {
         let ended = Turn { outcome: Some(outcome.clone()), ended_at: Some(now), ..turn };
         changes.push(Change::PutTurn(ended));

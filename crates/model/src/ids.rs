@@ -92,6 +92,8 @@ id! {
     RunnerId;
     /// One server of those that share a database. It lasts: a server that starts again has the id that it had.
     ServerId;
+    /// One line of the usage ledger.
+    UsageId;
 }
 
 name! {

@@ -10,7 +10,8 @@
 //! | [`content`], [`tool_call`] | the parts of a message, and the whole state of a tool call |
 //! | [`interaction`] | questions from an agent to a human, and their answers |
 //! | [`outcome`], [`routing`] | how a turn ended and who decided it; which backend runs a task |
-//! | [`usage`] | tokens and cost, with their kind told apart |
+//! | [`usage`], [`money`] | tokens and cost, with their kind, their source and their currency told apart |
+//! | [`stats`] | what statistics are grouped by |
 //! | [`record`] | the nouns that are kept: projects, sessions, chats, tasks, messages, … |
 //!
 //! What is deliberately not here: JSON (only ids have serde; the forms on the wire live in `boocoder-wire`), SQL rows
@@ -32,10 +33,12 @@ pub mod content;
 pub mod event;
 pub mod ids;
 pub mod interaction;
+pub mod money;
 pub mod outcome;
 pub mod raw;
 pub mod record;
 pub mod routing;
+pub mod stats;
 pub mod tool_call;
 pub mod usage;
 
@@ -45,9 +48,10 @@ pub use event::{
 };
 pub use ids::{
     AgentName, AgentSessionId, ChatId, Fence, HunkId, InteractionId, MessageId, PendingId, Position, ProjectId,
-    RunnerId, Seq, ServerId, SessionId, TaskId, ToolCallId, TurnId, WorktreeId,
+    RunnerId, Seq, ServerId, SessionId, TaskId, ToolCallId, TurnId, UsageId, WorktreeId,
 };
 pub use interaction::{Answer, InteractionKind, InteractionOutcome, PermissionKind, PermissionOption, Question};
+pub use money::{Cost, Currency};
 pub use outcome::{DecidedBy, StopReason, TurnOutcome, TurnStatus};
 pub use raw::RawJson;
 pub use record::{
@@ -55,6 +59,10 @@ pub use record::{
     MessageRole, MessageStatus, Operation, PendingChange, PendingStatus, Project, Resumed, Runner, Session, Task,
     TaskState, Turn, Worktree,
 };
+pub use stats::{Dimension, GroupValue};
 pub use text_enum::UnknownName;
 pub use tool_call::{Location, ToolCallSnapshot, ToolContent, ToolKind, ToolStatus};
-pub use usage::{ContextUse, StepUsage, TokenCounts, UsageLedger, UsageReport};
+pub use usage::{
+    ContextUse, MAX_COUNT, StepUsage, TokenCounts, UsageEntry, UsageKind, UsageLedger, UsageReport, UsageSource,
+    UsageTotals,
+};

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use crate::text_enum::text_enum;
 use crate::{
     AgentName, AgentSessionId, ChatId, ContentPart, DecidedBy, HunkId, InteractionId, InteractionOutcome, MessageId,
-    PendingId, Position, ProjectId, Question, RunnerId, Seq, SessionId, StepUsage, TaskId, ToolCallSnapshot, TurnId,
-    TurnOutcome, UsageLedger, WorktreeId,
+    PendingId, Position, ProjectId, Question, RunnerId, Seq, SessionId, TaskId, ToolCallSnapshot, TurnId, TurnOutcome,
+    UsageLedger, UsageTotals, WorktreeId,
 };
 
 /// A git repository on this machine.
@@ -273,8 +273,8 @@ text_enum! {
     }
 }
 
-/// What is known of one agent in one chat. Its key is (chat, agent).
-#[derive(Clone, Debug, PartialEq)]
+/// What is known of one agent in one chat. Its key is (chat, agent). What it used is told by the usage ledger alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentSession {
     /// The chat.
     pub chat_id: ChatId,
@@ -290,14 +290,12 @@ pub struct AgentSession {
     pub resumed: Option<Resumed>,
     /// A digest of the configuration that it was opened with.
     pub config_fingerprint: Option<String>,
-    /// What it used so far.
-    pub usage: StepUsage,
     /// When it last did something.
     pub last_active_at: Option<Timestamp>,
 }
 
 /// A process that keeps one agent alive beside the server, as the server knows it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Runner {
     /// Its id.
     pub id: RunnerId,
@@ -315,14 +313,14 @@ pub struct Runner {
 
 /// How far a journal has been taken in, and what taking in the next record depends on. It is kept together with the
 /// frames that the records became, so that after any crash the next record becomes the same frames again.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Consumed {
     /// The last record taken in.
     pub position: Position,
     /// The usage totals after it.
     pub ledger: UsageLedger,
     /// The turn under way at it, and the totals when that turn began.
-    pub turn: Option<(TurnId, StepUsage)>,
+    pub turn: Option<(TurnId, UsageTotals)>,
 }
 
 /// A question from an agent to a human.

@@ -8,8 +8,9 @@ use std::io::Write;
 use std::time::Duration;
 
 use boocoder_model::{
-    Approval, Chat, ChatId, Consumed, ContentPart, Message, MessageId, MessageRole, MessageStatus, Position, Project,
-    ProjectId, Runner, RunnerId, Seq, Session, SessionId, StepUsage, Task, TaskId, TaskState, TurnId, UsageLedger,
+    Approval, Chat, ChatId, Consumed, ContentPart, Cost, Message, MessageId, MessageRole, MessageStatus, Position,
+    Project, ProjectId, Runner, RunnerId, Seq, Session, SessionId, StepUsage, Task, TaskId, TaskState, TurnId,
+    UsageLedger, UsageTotals,
 };
 use boocoder_store::{Change, PgConfig, PgStore, ReadBudget, Store, StoredFrame, WriteBatch};
 use jiff::Timestamp;
@@ -76,8 +77,9 @@ impl Writer {
 
     /// How far the journal is once so many frames were made of it.
     fn consume(&self) -> Change {
-        let usage = StepUsage { input: 120_000, output: self.last, cost: 0.1 };
-        let ledger = UsageLedger { added: usage, told: usage, ..UsageLedger::default() };
+        let used = StepUsage { input: 120_000, output: self.last, cost: Cost::usd(0.1) };
+        let usage = UsageTotals::from(used);
+        let ledger = UsageLedger { added: usage.clone(), told: usage.clone(), ..UsageLedger::default() };
         let consumed = Consumed { position: Position(self.last), ledger, turn: Some((self.turn, usage)) };
         Change::Consume { runner: self.runner, consumed }
     }

@@ -3,7 +3,7 @@
 use boocoder_model::{
     AgentSession, Chat, ChatId, Consumed, DecidedBy, Interaction, InteractionId, InteractionOutcome, Message,
     PendingChange, PendingId, PendingStatus, Project, Runner, RunnerId, Seq, Session, SessionId, Task, TaskId,
-    TaskState, Turn, Worktree, WorktreeId,
+    TaskState, Turn, UsageEntry, Worktree, WorktreeId,
 };
 use jiff::Timestamp;
 
@@ -105,6 +105,8 @@ pub enum Change {
     PutTurn(Turn),
     /// Adds what is known of an agent in a chat, or replaces it.
     PutAgentSession(Box<AgentSession>),
+    /// Adds a line to the usage ledger. One whose id is there already changes nothing, since it tells of the same report.
+    AddUsage(UsageEntry),
     /// Adds an open interaction.
     OpenInteraction(Box<Interaction>),
     /// Settles an interaction. Conflict if it is settled already.
@@ -195,6 +197,7 @@ impl Change {
             | Self::PutMessage(_)
             | Self::PutTurn(_)
             | Self::PutAgentSession(_)
+            | Self::AddUsage(_)
             | Self::OpenInteraction(_)
             | Self::SettleInteraction { .. }
             | Self::AddWorktree(_)
@@ -225,6 +228,7 @@ impl Change {
             | Self::PutMessage(_)
             | Self::PutTurn(_)
             | Self::PutAgentSession(_)
+            | Self::AddUsage(_)
             | Self::OpenInteraction(_)
             | Self::SettleInteraction { .. }
             | Self::AddWorktree(_)

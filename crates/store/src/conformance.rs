@@ -36,6 +36,7 @@ mod sample;
 mod servers;
 mod tasks;
 mod texts;
+mod usage;
 
 use std::time::Duration;
 
@@ -50,6 +51,7 @@ pub use runners::*;
 pub use servers::*;
 pub use tasks::*;
 pub use texts::*;
+pub use usage::*;
 
 use crate::{Change, Store, StoreError, WriteBatch};
 
@@ -123,6 +125,14 @@ macro_rules! store_conformance {
             a_task_waits_for_the_server_that_keeps_its_agent
             what_is_written_is_told_once
             a_wish_is_kept_for_the_server_that_runs_the_task
+            a_line_of_usage_is_added_once
+            lines_read_back_as_they_were_written
+            usage_and_the_position_it_came_from_are_written_together
+            usage_is_the_sum_of_its_lines_and_never_falls
+            ranges_of_time_are_half_open
+            usage_is_narrowed_and_grouped_in_any_order
+            turns_are_counted_by_how_they_ended
+            more_groups_than_allowed_are_no_answer
             any_text_survives
         }
     };

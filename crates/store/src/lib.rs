@@ -53,6 +53,7 @@ pub mod limits;
 mod mem;
 mod rule;
 mod servers;
+mod stats;
 mod store;
 
 #[cfg(feature = "conformance")]
@@ -66,4 +67,5 @@ pub use mem::MemStore;
 #[cfg(feature = "postgres")]
 pub use pg::{PgConfig, PgStore};
 pub use servers::{About, News, Owned, Wish, Writer};
+pub use stats::{Groups, StatsQuery, TurnCounts, UsageSum};
 pub use store::{InteractionFilter, ReadBudget, Store, StoredFrame, TaskFilter};

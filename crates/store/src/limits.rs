@@ -5,6 +5,10 @@ use std::time::Duration;
 /// Tasks that one listing brings unless its filter says otherwise: more than a page shows, less than a memory holds.
 pub const LISTED_TASKS: usize = 1_000;
 
+/// Groups that statistics have at most unless their query says otherwise: more than anybody reads, less than a memory
+/// holds.
+pub const STATS_GROUPS: usize = 5_000;
+
 /// News that may wait for a server to hear of them. One that lags further behind is told that it has missed something.
 pub(crate) const NEWS: usize = 1_024;
 

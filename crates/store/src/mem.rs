@@ -3,6 +3,7 @@
 mod apply;
 mod read;
 mod servers;
+mod stats;
 mod tables;
 
 use std::path::Path;
@@ -12,14 +13,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use boocoder_model::{
     AgentName, AgentSession, Chat, ChatId, Fence, Interaction, InteractionId, Message, PendingChange, PendingId,
-    Project, ProjectId, Runner, RunnerId, Seq, ServerId, Session, SessionId, Task, TaskId, Turn, Worktree,
+    Project, ProjectId, Runner, RunnerId, Seq, ServerId, Session, SessionId, Task, TaskId, Turn, UsageEntry, Worktree,
 };
 use jiff::Timestamp;
 use tokio::sync::{broadcast, watch};
 
 use crate::limits::NEWS;
 use crate::{
-    InteractionFilter, News, Owned, ReadBudget, Store, StoreError, StoredFrame, TaskFilter, Wish, WriteBatch, Writer,
+    Groups, InteractionFilter, News, Owned, ReadBudget, StatsQuery, Store, StoreError, StoredFrame, TaskFilter,
+    TurnCounts, UsageSum, Wish, WriteBatch, Writer,
 };
 use tables::Tables;
 
@@ -235,6 +237,18 @@ impl Store for MemStore {
 
     async fn pending_changes_of_task(&self, task: TaskId) -> Result<Vec<PendingChange>, StoreError> {
         Ok(self.tables().pending_changes_of_task(task))
+    }
+
+    async fn usage(&self, query: &StatsQuery) -> Result<Groups<UsageSum>, StoreError> {
+        Ok(self.tables().usage(query))
+    }
+
+    async fn usage_of_task(&self, task: TaskId) -> Result<Vec<UsageEntry>, StoreError> {
+        Ok(self.tables().usage_entries.values().filter(|entry| entry.task_id == task).cloned().collect())
+    }
+
+    async fn turn_counts(&self, query: &StatsQuery) -> Result<Groups<TurnCounts>, StoreError> {
+        Ok(self.tables().turn_counts(query))
     }
 
     async fn worktree_of_session(&self, session: SessionId) -> Result<Option<Worktree>, StoreError> {

@@ -25,8 +25,10 @@ mod nouns;
 mod read;
 mod servers;
 mod start;
+mod stats;
 mod steps;
 mod table;
+mod usage_doc;
 
 use std::sync::{Mutex, PoisonError};
 

@@ -12,6 +12,7 @@ pub(crate) const NO_PROJECT: &str = "its project is not there";
 pub(crate) const NO_SESSION: &str = "its session is not there";
 pub(crate) const NO_CHAT: &str = "its chat is not there";
 pub(crate) const NO_TASK: &str = "its task is not there";
+pub(crate) const NO_TURN: &str = "its turn is not there";
 pub(crate) const NO_MESSAGE: &str = "its message is not there";
 pub(crate) const NO_WORKTREE: &str = "its worktree is not there";
 pub(crate) const OTHER_SESSION: &str = "its chat is of another session";

@@ -7,12 +7,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use boocoder_model::{
     AgentName, AgentSession, Chat, ChatId, Fence, Interaction, InteractionId, Message, PendingChange, PendingId,
-    Project, ProjectId, Runner, RunnerId, Seq, ServerId, Session, SessionId, Task, TaskId, TaskState, Turn, Worktree,
+    Project, ProjectId, Runner, RunnerId, Seq, ServerId, Session, SessionId, Task, TaskId, TaskState, Turn, UsageEntry,
+    Worktree,
 };
 use jiff::Timestamp;
 use tokio::sync::{broadcast, watch};
 
-use crate::{News, Owned, StoreError, Wish, WriteBatch, Writer};
+use crate::{Groups, News, Owned, StatsQuery, StoreError, TurnCounts, UsageSum, Wish, WriteBatch, Writer};
 
 /// A frame as it is kept: the very text that clients are sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -205,6 +206,13 @@ pub trait Store: Send + Sync + 'static {
     async fn pending_changes(&self, session: SessionId) -> Result<Vec<PendingChange>, StoreError>;
     /// The pending changes that a task made, whatever their status, oldest first.
     async fn pending_changes_of_task(&self, task: TaskId) -> Result<Vec<PendingChange>, StoreError>;
+
+    /// What was used, by the usage ledger: sums of its lines, placed by the time at which each was taken in.
+    async fn usage(&self, query: &StatsQuery) -> Result<Groups<UsageSum>, StoreError>;
+    /// The lines of the usage ledger of a task, oldest first.
+    async fn usage_of_task(&self, task: TaskId) -> Result<Vec<UsageEntry>, StoreError>;
+    /// How many turns there were, placed by the time at which each began.
+    async fn turn_counts(&self, query: &StatsQuery) -> Result<Groups<TurnCounts>, StoreError>;
 
     /// The worktree that a session owns.
     async fn worktree_of_session(&self, session: SessionId) -> Result<Option<Worktree>, StoreError>;

@@ -6,10 +6,10 @@
 //!
 //! [`UsageMapper`]: crate::UsageMapper
 
-use boocoder_model::{ContextUse, StepUsage, TokenCounts, UsageReport};
+use boocoder_model::{ContextUse, Cost, Currency, StepUsage, TokenCounts, UsageReport};
 use serde_json::Value;
 
-use crate::number::{number, optional};
+use crate::number::optional;
 
 /// Reads the results of one session's prompts, in order.
 ///
@@ -34,11 +34,12 @@ impl PromptUsage {
         let used = usage(&result["usage"]).or_else(|| usage(&result["_meta"]["quota"]["token_count"]))?;
         let repeated = result["stopReason"] == "cancelled" && self.last == Some(used);
         self.last = Some(used);
-        (!repeated && !used.is_zero()).then_some(UsageReport::Delta(used))
+        (!repeated && !used.is_empty()).then_some(UsageReport::turn(used))
     }
 }
 
-/// Reads one usage object: `inputTokens`, `outputTokens` and their companions, in camel case or in snake case.
+/// Reads one usage object: `inputTokens`, `outputTokens` and their companions, in camel case or in snake case. A `cost`
+/// in it is one in US dollars.
 ///
 /// Cached tokens and reasoning are added only where `totalTokens` shows that the agent counts them beside input and
 /// output. None if the value has neither input nor output.
@@ -56,7 +57,7 @@ pub fn usage(value: &Value) -> Option<StepUsage> {
         cache_write: either("cachedWriteTokens", "cached_write_tokens").unwrap_or_default(),
         total: either("totalTokens", "total_tokens"),
     };
-    Some(counts.fold(number(value, "cost")))
+    Some(counts.fold(optional(value, "cost").and_then(Cost::usd)))
 }
 
 /// Reads a `usage_update`: the size of the context, and the cost of the session so far where the agent tells it.
@@ -64,5 +65,10 @@ pub fn usage(value: &Value) -> Option<StepUsage> {
 /// None if `used` or `size` is no whole number from zero up: a context whose size is unknown is not shown as empty.
 pub fn usage_update(update: &Value) -> Option<UsageReport> {
     let context = ContextUse { used: update["used"].as_u64()?, size: update["size"].as_u64()? };
-    Some(UsageReport::Context { context, total_cost: optional(&update["cost"], "amount") })
+    Some(UsageReport::Context { context, total_cost: cost(&update["cost"]) })
+}
+
+/// Reads an amount with its currency. An amount of no currency is none: it could be added to nothing.
+fn cost(value: &Value) -> Option<Cost> {
+    Cost::new(optional(value, "amount")?, Currency::new(value["currency"].as_str()?)?)
 }

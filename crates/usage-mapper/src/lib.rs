@@ -11,11 +11,14 @@
 //!
 //! Readers are lenient: what is missing, negative, NaN or infinite counts as zero, and fractions are rounded.
 //!
-//! Deliberately not here: prices (a cost is what the agent says), currencies other than the report's own, and storage.
+//! A cost is what the agent says. Where it says none, a configured [`PriceTable`] may stand in; without one the cost is
+//! unknown. Amounts of different currencies are never added.
+//!
+//! Deliberately not here: exchange rates, prices that nobody configured, and storage.
 //! The next vendor gets a module that reads its JSON into a `UsageReport`; the mapper stays as it is.
 //!
 //! ```
-//! use boocoder_model::StepUsage;
+//! use boocoder_model::{Cost, StepUsage};
 //! use boocoder_usage_mapper::{UsageMapper, opencode};
 //! use serde_json::json;
 //!
@@ -25,15 +28,18 @@
 //! });
 //! let mut mapper = UsageMapper::new();
 //! let used = mapper.apply(&opencode::step(&counters));
-//! assert_eq!(used, StepUsage { input: 115, output: 70, cost: 0.25 });
-//! assert!(mapper.apply(&opencode::session(&counters)).is_zero(), "the session's total says nothing new");
-//! assert_eq!(mapper.totals(), used);
+//! assert_eq!(used, StepUsage { input: 115, output: 70, cost: Cost::usd(0.25) });
+//! assert!(mapper.apply(&opencode::session(&counters)).is_empty(), "the session's total says nothing new");
+//! assert_eq!(mapper.totals(), used.into());
 //! ```
 
 pub mod acp;
+pub mod limits;
 pub mod opencode;
 
 mod mapper;
 mod number;
+mod price;
 
 pub use mapper::UsageMapper;
+pub use price::{Price, PriceTable};

@@ -1,15 +1,16 @@
 //! The counters of `opencode serve`.
 //!
-//! A step's tokens are disjoint: cached input and reasoning stand beside input and output, so all are added up.
+//! A step's tokens are disjoint: cached input and reasoning stand beside input and output, so all are added up. Costs are
+//! in US dollars.
 
-use boocoder_model::{StepUsage, TokenCounts, UsageReport};
+use boocoder_model::{Cost, StepUsage, TokenCounts, UsageReport};
 use serde_json::Value;
 
-use crate::number::number;
+use crate::number::{number, optional};
 
 /// Reads one step: the `part` of a `step-finish`, or the properties of a step that ended. Both have `tokens` and `cost`.
 pub fn step(part: &Value) -> UsageReport {
-    UsageReport::Delta(usage(part))
+    UsageReport::step(usage(part))
 }
 
 /// Reads a session's running total: the `info` of a `session.updated`.
@@ -28,5 +29,5 @@ fn usage(object: &Value) -> StepUsage {
         cache_write: number(cache, "write"),
         total: None,
     }
-    .fold(number(object, "cost"))
+    .fold(optional(object, "cost").and_then(Cost::usd))
 }

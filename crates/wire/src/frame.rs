@@ -1,10 +1,13 @@
 //! Frames: the numbered events that clients of a session receive.
 
+use std::collections::BTreeMap;
+
 use boocoder_model::{ChatId, InteractionId, MessageId, Seq, TaskId};
 use serde::{Deserialize, Serialize};
 
 use crate::Json;
 use crate::parts::{Command, ConfigOption, Content, Interaction, Outcome, PlanEntry, Settlement, ToolCall};
+use crate::usage::Used;
 
 /// A frame without its number, which the log gives it. Its content never changes afterwards.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,8 +99,21 @@ pub enum FrameBody {
         input_tokens: u64,
         /// Tokens written.
         output_tokens: u64,
-        /// Cost in US dollars.
-        cost: f64,
+        /// Cost in the main currency: US dollars, or the only one there is. Null where tokens were used whose cost nobody
+        /// told.
+        cost: Option<f64>,
+        /// In which currency `cost` is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        currency: Option<String>,
+        /// The cost in each currency, where there are several.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        costs: BTreeMap<String, f64>,
+        /// Who told what this frame brought: `agent`, `step_event` or `price_table`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source: Option<String>,
+        /// The part of it that the turn under way used; absent between turns.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        turn: Option<Used>,
         /// Tokens in the context.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         context_used: Option<u64>,

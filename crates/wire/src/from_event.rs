@@ -1,14 +1,15 @@
 //! Agent events as frames.
 
-use boocoder_model::{AgentEvent, ContextUse, StepUsage};
+use boocoder_model::AgentEvent;
 
 use crate::frame::FrameBody;
 use crate::parts::PlanEntry;
+use crate::usage::UsageView;
 
 impl FrameBody {
-    /// The frame of an event. `totals` and `context` are what the ledger holds after it: a report alone cannot tell
-    /// them, and clients are shown totals.
-    pub fn from_event(event: AgentEvent, totals: StepUsage, context: Option<ContextUse>) -> Self {
+    /// The frame of an event. `usage` tells what the ledger holds after it, should it be a report: that alone cannot tell
+    /// totals, and clients are shown totals.
+    pub fn from_event(event: AgentEvent, usage: impl FnOnce() -> UsageView) -> Self {
         match event {
             AgentEvent::Text(content) => Self::Delta { content },
             AgentEvent::Reasoning(content) => Self::ReasoningDelta { content },
@@ -33,13 +34,7 @@ impl FrameBody {
                 Self::ConfigOptions { options: options.into_iter().map(Into::into).collect() }
             }
             AgentEvent::Title(title) => Self::AgentTitle { title },
-            AgentEvent::Usage(_) => Self::Usage {
-                input_tokens: totals.input,
-                output_tokens: totals.output,
-                cost: totals.cost,
-                context_used: context.map(|context| context.used),
-                context_size: context.map(|context| context.size),
-            },
+            AgentEvent::Usage(report) => Self::usage(&usage(), report.source()),
             AgentEvent::Notice(message) => Self::Notice { message },
             AgentEvent::Compaction { summary, status } => Self::Compaction { summary, status },
             AgentEvent::Unmapped { kind, raw } => Self::Unmapped { kind, raw: raw.into() },

@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | [`frame`] | [`Frame`], the numbered event that clients of a session receive |
 //! | [`parts`] | what frames and bodies are made of: content, tool calls, interactions, outcomes |
+//! | [`usage`] | what was used: tokens, and costs by currency |
 //! | [`http`] | request and response bodies |
 //! | [`problem`] | the body of every error |
 //!
@@ -25,7 +26,9 @@ pub mod http;
 mod json;
 pub mod parts;
 pub mod problem;
+pub mod usage;
 
 pub use frame::{Frame, FrameBody};
 pub use json::Json;
 pub use problem::Problem;
+pub use usage::{UsageView, Used};

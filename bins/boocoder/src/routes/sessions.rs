@@ -1,6 +1,7 @@
 //! Sessions, their chats, and what is known of the agents in them.
 
-use boocoder_model::SessionId;
+use boocoder_model::{Dimension, GroupValue, SessionId};
+use boocoder_store::StatsQuery;
 use boocoder_wire::http::{AgentSession, Chat, NewChat, NewSession, Risk, Session};
 use serde::de::{Error, Unexpected};
 use serde::{Deserialize, Deserializer};
@@ -104,7 +105,21 @@ async fn remove_chat(id: String, app: App) -> Result<(), ApiError> {
 
 async fn agent_sessions(id: String, app: App) -> Result<Vec<AgentSession>, ApiError> {
     let session = session_of(&app, &id).await?;
-    Ok(app.store().agent_sessions(session.id).await?.into_iter().map(Into::into).collect())
+    let query = StatsQuery {
+        session_id: Some(session.id),
+        group_by: vec![Dimension::Chat, Dimension::Agent],
+        // There are no more of them than there are agent sessions, which are all listed.
+        groups: usize::MAX,
+        ..StatsQuery::default()
+    };
+    let mut used = app.store().usage(&query).await?.unwrap_or_default();
+    let sessions = app.store().agent_sessions(session.id).await?.into_iter();
+    let listed = sessions.map(|session| {
+        let key = [GroupValue::Chat(Some(session.chat_id)), GroupValue::Agent(session.agent.clone())];
+        let used = used.remove(&key[..]).unwrap_or_default();
+        AgentSession::new(session, &used.totals())
+    });
+    Ok(listed.collect())
 }
 
 async fn worktree_risk(id: String, app: App) -> Result<Risk, ApiError> {

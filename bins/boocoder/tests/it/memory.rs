@@ -7,7 +7,7 @@ use boocoder::auth::{Access, Token};
 use boocoder::limits::ServerLimits;
 use boocoder::{App, routes};
 use boocoder_backend::{AcpBackend, AgentOverride, Environment, OneshotBackend, Registry, builtins};
-use boocoder_dispatch::{DispatchConfig, DispatchLimits, Dispatcher, Parts};
+use boocoder_dispatch::{DispatchConfig, DispatchLimits, Dispatcher, Parts, PriceTable};
 use boocoder_store::MemStore;
 use boocoder_testkit::repo::TestRepo;
 use boocoder_worktree::{Git, Limits};
@@ -62,6 +62,7 @@ impl Memory {
                 worktrees: dir.path().join("worktrees"),
                 limits: DispatchLimits::default(),
                 agents: [].into(),
+                prices: PriceTable::default(),
             },
         };
         let dispatcher = Dispatcher::start(parts).await.expect("a dispatcher");

@@ -80,7 +80,7 @@ fn usage_beside_an_empty_piece_is_counted_unless_it_is_history() {
     let usage = json!({ "inputTokens": 21018, "outputTokens": 4, "totalTokens": 21022, "thoughtTokens": 0, "cachedReadTokens": 7 });
     let mut update = chunk("agent_message_chunk", text(""));
     update["_meta"] = json!({ "usage": usage, "durationMs": 742 });
-    let used = UsageReport::Delta(StepUsage { input: 21018, output: 4, cost: 0.0 });
+    let used = UsageReport::step(StepUsage { input: 21018, output: 4, cost: None });
     check(&[update.clone()], &[AgentEvent::Usage(used)]);
 
     update["content"]["text"] = "and text".into();

@@ -4,7 +4,8 @@ use agent_client_protocol_schema::v1::{SessionConfigOption, SessionConfigSelectG
 use boocoder_acp_mapper::config_options;
 use boocoder_model::event::{PlanPriority, PlanStatus};
 use boocoder_model::{
-    AgentCommand, AgentEvent, ConfigChoice, ConfigOption, ConfigValue, ContextUse, PlanEntry, RawJson, UsageReport,
+    AgentCommand, AgentEvent, ConfigChoice, ConfigOption, ConfigValue, ContextUse, Cost, Currency, PlanEntry, RawJson,
+    UsageReport,
 };
 use serde_json::{Value, json};
 
@@ -121,9 +122,17 @@ fn the_size_of_the_context_comes_with_the_cost_so_far() {
     let mut update = json!({ "sessionUpdate": "usage_update", "used": 7693, "size": 128000 });
     check(&[update.clone()], &usage(None));
     update["cost"] = json!({ "amount": 0.5, "currency": "USD" });
-    check(&[update.clone()], &usage(Some(0.5)));
-    update["cost"]["amount"] = json!(-0.5);
-    check(&[update], &usage(None));
+    check(&[update.clone()], &usage(Cost::usd(0.5)));
+    update["cost"]["currency"] = json!("eur");
+    check(&[update.clone()], &usage(Currency::new("EUR").and_then(|euro| Cost::new(0.5, euro))));
+    for no_cost in [
+        json!({ "amount": -0.5, "currency": "USD" }),
+        json!({ "amount": 0.5 }),
+        json!({ "amount": 0.5, "currency": "" }),
+    ] {
+        update["cost"] = no_cost;
+        check(&[update.clone()], &usage(None));
+    }
 }
 
 #[test]

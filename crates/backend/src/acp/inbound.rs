@@ -106,7 +106,7 @@ impl Session {
                 | AgentEvent::ToolCall(_)
                 | AgentEvent::ToolUpdate(_)
                 | AgentEvent::Plan(_)
-                | AgentEvent::Usage(UsageReport::Delta(_))
+                | AgentEvent::Usage(UsageReport::Delta { .. })
                 | AgentEvent::Compaction { .. }
                 | AgentEvent::Unmapped { .. } => {
                     if !replaying {

@@ -3,7 +3,7 @@
 use boocoder_backend::{AcpBackend, OneshotBackend, SessionEvent};
 use boocoder_model::{
     AgentEvent, Answer, ContentPart, DecidedBy, PermissionKind, Question, RawJson, Resumed, StepUsage, ToolStatus,
-    TurnOutcome, TurnStatus, UsageReport,
+    TurnOutcome, TurnStatus, UsageReport, UsageSource,
 };
 
 use crate::support::{Home, PATIENCE, Rig, agent, agent_event, directory, in_both_homes, ours, says, text_of};
@@ -55,8 +55,15 @@ async fn thoughts_text_and_usage_come_in_order_before_the_end(home: Home) {
     };
     let thought = place(&|event| matches!(event, AgentEvent::Reasoning(text) if text == "hm"));
     let said = place(&|event| matches!(event, AgentEvent::Text(text) if text == "hello"));
-    let used =
-        place(&|event| matches!(event, AgentEvent::Usage(UsageReport::Delta(StepUsage { input: 10, output: 5, .. }))));
+    let used = place(&|event| {
+        matches!(
+            event,
+            AgentEvent::Usage(UsageReport::Delta {
+                source: UsageSource::Agent,
+                used: StepUsage { input: 10, output: 5, cost: None }
+            })
+        )
+    });
     assert!(thought < said && said < used && used == end.events.len() - 1);
 }
 

@@ -33,7 +33,7 @@ async fn an_unknown_stop_reason_is_kept_and_its_usage_counted(home: Home) {
     let end = rig.run("stop coffee_break").await;
     assert_eq!((end.outcome.status, end.outcome.reason.as_str()), (TurnStatus::Completed, "coffee_break"));
     let used = |event: &AgentEvent| {
-        matches!(event, AgentEvent::Usage(UsageReport::Delta(StepUsage { input: 7, output: 3, .. })))
+        matches!(event, AgentEvent::Usage(UsageReport::Delta { used: StepUsage { input: 7, output: 3, .. }, .. }))
     };
     assert!(end.events.last().is_some_and(|event| agent_event(event, used)), "{:#?}", end.events);
     assert_eq!(rig.run("nothing").await.outcome.reason, "end_turn", "an absent reason is the end of the turn");

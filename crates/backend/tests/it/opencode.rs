@@ -77,7 +77,7 @@ fn numbers() -> Numbers {
 
 fn used(turn: &Turn) -> (u64, u64) {
     let usage = |event: &SessionEvent| match event {
-        SessionEvent::Agent { event: AgentEvent::Usage(UsageReport::Delta(used)), .. } => {
+        SessionEvent::Agent { event: AgentEvent::Usage(UsageReport::Delta { used, .. }), .. } => {
             Some((used.input, used.output))
         }
         _ => None,

@@ -6,8 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use boocoder_backend::{AgentBackend, AgentSession, BackendError, OpenSpec};
-use boocoder_model::{Answer, InteractionId, MessageRole, Position, Resumed, RunnerId, Task, TaskId, TaskState};
-use boocoder_store::{Store, StoreError, TaskFilter};
+use boocoder_model::{
+    AgentName, Answer, ChatId, InteractionId, MessageRole, Position, Resumed, RunnerId, Task, TaskId, TaskState,
+};
+use boocoder_store::{StatsQuery, Store, StoreError, TaskFilter};
+use boocoder_usage_mapper::UsageMapper;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -257,10 +260,24 @@ async fn load(parts: &LaneParts, task: &Task, know_record: bool, prepared: &mut 
     let messages = parts.store.messages_of_task(task.id).await?;
     prepared.question = messages.into_iter().find(|message| message.role == MessageRole::User);
     prepared.record = match task.chat_id {
-        Some(chat) if !know_record => parts.store.agent_session(chat, &task.agent).await?,
+        Some(chat) if !know_record => {
+            prepared.ledger = Some(ledger(&parts.store, chat, &task.agent).await?);
+            parts.store.agent_session(chat, &task.agent).await?
+        }
         Some(_) | None => None,
     };
     Ok(())
+}
+
+/// What an agent used in a chat so far, by the lines of the ledger: its next reports are compared with that.
+pub(crate) async fn ledger(
+    store: &Arc<dyn Store>,
+    chat: ChatId,
+    agent: &AgentName,
+) -> Result<UsageMapper, DispatchError> {
+    let query = StatsQuery { chat_id: Some(chat), agent: Some(agent.clone()), ..StatsQuery::default() };
+    let sum = store.usage(&query).await?.and_then(|groups| groups.into_values().next()).unwrap_or_default();
+    Ok(UsageMapper::resume(sum.totals(), sum.tells_cost()))
 }
 
 /// What was said in the chat, for an agent that has been in it before and may have to begin anew.

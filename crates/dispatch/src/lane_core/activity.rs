@@ -25,13 +25,7 @@ impl LaneCore {
         if self.activity.is_none() {
             let Some(message) = self.new_activity(now) else {
                 let subject = self.between_turns();
-                return crate::recorder::record_between_turns(
-                    event,
-                    &mut self.ledger,
-                    subject,
-                    &mut batch.frames,
-                    join,
-                );
+                return crate::recorder::record_between_turns(event, &self.ledger, subject, &mut batch.frames, join);
             };
             let recorder = Recorder::new(message.clone());
             batch.frames.push(recorder.subject().frame(FrameBody::MessageStarted {
@@ -45,7 +39,7 @@ impl LaneCore {
         }
         if let Some(activity) = &mut self.activity {
             activity.heard = now;
-            activity.recorder.record(event, &mut self.ledger, &mut batch.frames, join);
+            activity.recorder.record(event, &self.ledger, &mut batch.frames, join);
         }
     }
 

@@ -1,6 +1,6 @@
 //! How turns are accounted for and closed.
 
-use boocoder_model::{AgentEvent, Approval, ExecutionPath, MessageId, Seq, StepUsage, UsageReport};
+use boocoder_model::{AgentEvent, Approval, Cost, ExecutionPath, MessageId, Seq, StepUsage, UsageReport};
 use uuid::Uuid;
 
 use super::tests::*;
@@ -17,14 +17,19 @@ fn usage_is_shown_as_totals_and_charged_to_the_task_as_a_delta() {
         status: AgentSessionStatus::Closed,
         resumed: None,
         config_fingerprint: None,
-        usage: StepUsage { input: 100, output: 10, cost: 1.0 },
         last_active_at: None,
     };
+    let totals = StepUsage { input: 100, output: 10, cost: Cost::usd(1.0) }.into();
+    let before = UsageMapper::resume(totals, true);
     bench.run(Approval::Ask);
-    bench.tell(Input::Prepared(Box::new(Prepared { record: Some(earlier), ..Prepared::default() })));
+    bench.tell(Input::Prepared(Box::new(Prepared {
+        record: Some(earlier),
+        ledger: Some(before),
+        ..Prepared::default()
+    })));
     bench.tell(Input::Opened(Ok(info())));
     bench.tell(Input::Prompted(TURN, Ok(())));
-    let delta = UsageReport::Delta(StepUsage { input: 5, output: 2, cost: 0.5 });
+    let delta = UsageReport::turn(StepUsage { input: 5, output: 2, cost: Cost::usd(0.5) });
     let actions = bench.event(AgentEvent::Usage(delta));
     assert!(matches!(bodies(&actions)[..], [FrameBody::Usage { input_tokens: 105, output_tokens: 12, .. }]));
     bench.end(done());

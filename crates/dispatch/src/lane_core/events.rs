@@ -58,22 +58,25 @@ impl LaneCore {
         // What shares a frame is fixed by the journal, where there is one.
         let join = position.is_none();
         match event {
-            SessionEvent::Agent { turn, event } => match &mut self.phase {
-                Phase::Running(current) if turn == Some(current.turn.id) => {
-                    current.recorder.record(event, &mut self.ledger, &mut batch.frames, join);
-                    self.prove(now, batch);
+            SessionEvent::Agent { turn, event } => {
+                self.account(position, turn, &event, now, batch);
+                match &mut self.phase {
+                    Phase::Running(current) if turn == Some(current.turn.id) => {
+                        current.recorder.record(event, &self.ledger, &mut batch.frames, join);
+                        self.prove(now, batch);
+                    }
+                    Phase::Idle if event.is_work() => self.record_activity(event, now, batch, join),
+                    Phase::Idle
+                    | Phase::Preparing(_)
+                    | Phase::Opening(_)
+                    | Phase::Attaching(_)
+                    | Phase::Running(_)
+                    | Phase::Settling(..) => {
+                        let subject = self.between_turns();
+                        record_between_turns(event, &self.ledger, subject, &mut batch.frames, join);
+                    }
                 }
-                Phase::Idle if event.is_work() => self.record_activity(event, now, batch, join),
-                Phase::Idle
-                | Phase::Preparing(_)
-                | Phase::Opening(_)
-                | Phase::Attaching(_)
-                | Phase::Running(_)
-                | Phase::Settling(..) => {
-                    let subject = self.between_turns();
-                    record_between_turns(event, &mut self.ledger, subject, &mut batch.frames, join);
-                }
-            },
+            }
             SessionEvent::Asked { turn, id, question } => self.asked(turn, id, question, now, batch),
             SessionEvent::Withdrawn { id, outcome, decided_by } => {
                 self.withdrawn(id, outcome, decided_by, now, batch);

@@ -1,10 +1,13 @@
 //! What a lane is given to decide with, and what it gives its shell to act with.
 
+use std::sync::Arc;
+
 use boocoder_model::{
     AgentCommand, AgentName, AgentSession, AgentSessionId, Consumed, ExecutionPath, Interaction, Message, MessageId,
     Runner, RunnerId, Seq, SessionId, Task, Turn, TurnId,
 };
 use boocoder_store::Change;
+use boocoder_usage_mapper::{PriceTable, UsageMapper};
 use jiff::Timestamp;
 
 use crate::log::Entry;
@@ -21,6 +24,8 @@ pub(crate) struct Served {
     pub(crate) outlives: bool,
     /// How it is run where it stays warm, if it may.
     pub(crate) warm_path: Option<ExecutionPath>,
+    /// What models cost whose agents do not tell.
+    pub(crate) prices: Arc<PriceTable>,
 }
 
 /// The ids and facts that a shell gives a new turn.
@@ -45,6 +50,8 @@ pub(crate) struct TakenUp {
     pub(crate) runner: Option<(RunnerId, Consumed)>,
     /// What the store knows of the agent in this chat.
     pub(crate) record: Option<AgentSession>,
+    /// What the agent used in this chat, where no runner says so.
+    pub(crate) ledger: UsageMapper,
     /// The task's questions, open and settled.
     pub(crate) interactions: Vec<Interaction>,
     /// What was said in the chat before, should the agent have to be told.
@@ -91,6 +98,8 @@ pub(crate) struct Prepared {
     pub(crate) question: Option<Message>,
     /// What is known of the agent in this chat, if the lane did not know it yet.
     pub(crate) record: Option<AgentSession>,
+    /// What the agent used in this chat, if the lane did not know it yet.
+    pub(crate) ledger: Option<UsageMapper>,
     /// Why the turn cannot go on, if it cannot.
     pub(crate) failure: Option<String>,
 }

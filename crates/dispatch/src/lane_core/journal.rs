@@ -20,21 +20,17 @@ impl LaneCore {
     /// journal.
     pub(super) fn take_up(&mut self, taken: TakenUp) -> Vec<Action> {
         debug_assert!(self.is_idle(), "a lane takes a turn up before it runs any");
-        let TakenUp { task, turn, message, runner, record, interactions, history, runners } = taken;
+        let TakenUp { task, turn, message, runner, record, ledger, interactions, history, runners } = taken;
         self.session = task.session_id;
         self.last_task = Some(task.id);
         self.record = record;
-        let consumed = runner.map(|(_, consumed)| consumed).unwrap_or_default();
-        self.ledger = match (&runner, &self.record) {
-            (None, Some(record)) => UsageMapper::resume(record.usage),
-            (Some(_), _) | (None, None) => UsageMapper::restore(consumed.ledger),
-        };
-        (self.taken, self.checkpointed) = (consumed.position, consumed.position);
-        let began = match consumed.turn {
-            Some((id, began)) if id == turn.id => began,
-            Some(_) | None => self.ledger.totals(),
-        };
-        let has_begun = consumed.turn.is_some_and(|(id, _)| id == turn.id)
+        let (runner, consumed) = runner.unzip();
+        let Consumed { position, ledger, turn: begun } =
+            consumed.unwrap_or_else(|| Consumed { ledger: ledger.ledger().clone(), ..Consumed::default() });
+        self.ledger = UsageMapper::restore(ledger);
+        (self.taken, self.checkpointed) = (position, position);
+        let begun = begun.filter(|(id, _)| *id == turn.id).map(|(_, began)| began);
+        let has_begun = begun.is_some()
             || !interactions.is_empty()
             || !(message.content.is_empty() && message.reasoning.is_empty() && message.tool_calls.is_empty());
         let (mut questions, mut settled) = (BTreeMap::new(), BTreeMap::new());
@@ -49,7 +45,7 @@ impl LaneCore {
         }
         let current = Box::new(Current {
             deadline: after(turn.started_at, self.limits.turn),
-            recorder: Recorder::resume(message, began),
+            recorder: Recorder::resume(message, begun.unwrap_or_else(|| self.ledger.totals())),
             cancelled_by: task.cancel_requested,
             task,
             turn,
@@ -61,12 +57,13 @@ impl LaneCore {
             runners: VecDeque::from(runners),
             history,
             end: None,
+            price: None,
         });
         match runner {
-            Some((id, consumed)) => {
+            Some(id) => {
                 self.coming = Some(id);
                 self.phase = Phase::Attaching(current);
-                vec![Action::Attach(id, consumed.position)]
+                vec![Action::Attach(id, position)]
             }
             // Nothing was asked of any agent yet: the turn begins, only that it is known already.
             None => {
@@ -175,7 +172,7 @@ impl LaneCore {
     pub(super) fn opening(&mut self, now: Timestamp) -> Action {
         let resume: Option<AgentSessionId> = self.record.as_ref().and_then(|record| record.native_id.clone());
         let (agent, chat_id) = (self.agent.clone(), self.chat);
-        let ledger = self.ledger.ledger();
+        let ledger = self.ledger.ledger().clone();
         let Some(current) = self.current_mut() else { return Action::CloseSession(None) };
         // There are as many names as a turn starts agents.
         let runner = current.runners.pop_front().unwrap_or_else(|| RunnerId::from_uuid(current.turn.id.as_uuid()));
@@ -221,8 +218,8 @@ impl LaneCore {
     /// How far the journal is taken in, to be kept together with what its records became.
     pub(super) fn consumed(&self) -> Option<Change> {
         let runner = self.live.as_ref()?.runner?;
-        let turn = self.current().map(|current| (current.turn.id, current.recorder.began()));
-        let consumed = Consumed { position: self.taken, ledger: self.ledger.ledger(), turn };
+        let turn = self.current().map(|current| (current.turn.id, current.recorder.began().clone()));
+        let consumed = Consumed { position: self.taken, ledger: self.ledger.ledger().clone(), turn };
         Some(Change::Consume { runner, consumed })
     }
 }

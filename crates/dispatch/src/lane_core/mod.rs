@@ -1,5 +1,8 @@
 //! A lane's decisions: the phases of a turn, as a machine that is told what happened and says what to do.
 
+mod account;
+#[cfg(test)]
+mod account_tests;
 mod activity;
 #[cfg(test)]
 mod between_tests;
@@ -16,15 +19,16 @@ mod tests;
 mod turn;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use boocoder_backend::{BackendError, Delivery, Prompt, RunnerState, SessionInfo};
 use boocoder_model::{
-    AgentCommand, AgentName, AgentSession, AgentSessionId, AgentSessionStatus, Answer, ChatId, DecidedBy,
+    AgentCommand, AgentName, AgentSession, AgentSessionId, AgentSessionStatus, Answer, ChatId, Cost, DecidedBy,
     ExecutionPath, InteractionId, InteractionOutcome, Position, Question, Resumed, RunnerId, SessionId, Task, TaskId,
     Turn, TurnId, TurnOutcome, routing,
 };
 use boocoder_store::Change;
-use boocoder_usage_mapper::UsageMapper;
+use boocoder_usage_mapper::{PriceTable, UsageMapper};
 use boocoder_wire::{Frame, FrameBody};
 use jiff::Timestamp;
 
@@ -131,6 +135,8 @@ struct Current {
     history: Option<String>,
     /// The record of the journal that told of the turn's end.
     end: Option<Position>,
+    /// What the turn costs by the price table, if it does, once that is decided.
+    price: Option<Option<Cost>>,
 }
 
 /// Where a lane stands.
@@ -196,6 +202,12 @@ pub(crate) struct LaneCore {
     /// How the agent will have come to its context once it has answered.
     unproven: Option<Resumed>,
     ledger: UsageMapper,
+    /// What models cost whose agents do not tell.
+    prices: Arc<PriceTable>,
+    /// The model that the agent says it uses.
+    model: Option<String>,
+    /// How many lines of the ledger have come without a journal.
+    reports: u64,
     session: Option<SessionId>,
     keeping: Keeping,
     /// The last turn was stopped, so that an agent which had to be ended for it has not died of itself.
@@ -207,7 +219,7 @@ pub(crate) struct LaneCore {
 
 impl LaneCore {
     pub(crate) fn new(agent: Served, chat: Option<ChatId>, limits: DispatchLimits) -> Self {
-        let Served { name, commands, fingerprint, outlives, warm_path } = agent;
+        let Served { name, commands, fingerprint, outlives, warm_path, prices } = agent;
         Self {
             agent: name,
             chat,
@@ -225,6 +237,9 @@ impl LaneCore {
             record: None,
             unproven: None,
             ledger: UsageMapper::new(),
+            prices,
+            model: None,
+            reports: 0,
             session: None,
             keeping: Keeping::default(),
             stopped: false,
@@ -415,10 +430,8 @@ impl LaneCore {
     fn agent_session(&mut self, status: AgentSessionStatus, now: Timestamp) -> Option<(Change, Frame)> {
         let subject = self.between_turns();
         let native_id = self.live.as_ref().and_then(|live| live.native_id.clone());
-        let usage = self.ledger.totals();
         let record = self.record.as_mut()?;
         record.status = status;
-        record.usage = usage;
         record.last_active_at = Some(now);
         if native_id.is_some() {
             record.native_id = native_id;

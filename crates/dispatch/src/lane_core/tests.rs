@@ -72,6 +72,7 @@ pub(super) fn served(commands: Vec<AgentCommand>) -> Served {
         fingerprint: "as configured".into(),
         outlives: false,
         warm_path: Some(ExecutionPath::AcpWarm),
+        prices: Arc::default(),
     }
 }
 

@@ -8,7 +8,6 @@ use boocoder_model::{
     Task, TaskId, TaskState, Turn, TurnId, TurnOutcome, TurnStatus,
 };
 use boocoder_store::Change;
-use boocoder_usage_mapper::UsageMapper;
 use boocoder_wire::FrameBody;
 use jiff::Timestamp;
 
@@ -80,6 +79,7 @@ impl LaneCore {
             runners: VecDeque::from(start.runners),
             history: None,
             end: None,
+            price: None,
         }));
         actions
     }
@@ -87,8 +87,10 @@ impl LaneCore {
     pub(super) fn prepared(&mut self, prepared: Prepared, now: Timestamp) -> Vec<Action> {
         let Some(current) = self.take(|phase| matches!(phase, Phase::Preparing(_))) else { return Vec::new() };
         if let Some(record) = prepared.record {
-            self.ledger = UsageMapper::resume(record.usage);
             self.record = Some(record);
+        }
+        if let Some(ledger) = prepared.ledger {
+            self.ledger = ledger;
         }
         let mut changes = Vec::new();
         if let Some(question) = prepared.question {
@@ -179,7 +181,6 @@ impl LaneCore {
         if info.resumed != Resumed::Native {
             self.ledger.counters_restarted();
         }
-        let usage = self.ledger.totals();
         // That it knows the history is a fact only once it has answered with it.
         self.unproven = (info.resumed == Resumed::New && has_history).then_some(Resumed::History);
         if let Some(chat_id) = self.chat {
@@ -191,13 +192,13 @@ impl LaneCore {
                 status: AgentSessionStatus::Active,
                 resumed: Some(info.resumed).filter(|_| self.unproven.is_none()),
                 config_fingerprint: Some(self.fingerprint.clone()),
-                usage,
                 last_active_at: Some(now),
             });
         }
     }
 
     pub(super) fn prompt(&mut self, mut current: Box<Current>, now: Timestamp) -> Vec<Action> {
+        self.ledger.begin_turn();
         current.recorder.begin(self.ledger.totals());
         let input = current.task.input.clone();
         let takes_resources = self.live.as_ref().is_some_and(|live| live.takes_resources);
@@ -295,8 +296,11 @@ impl LaneCore {
     }
 
     pub(super) fn compared(&mut self, compared: Compared, now: Timestamp) -> Vec<Action> {
-        let Phase::Settling(current, outcome) = &self.phase else { return Vec::new() };
-        let mut outcome = outcome.clone();
+        let Phase::Settling(_, outcome) = &self.phase else { return Vec::new() };
+        let settled = outcome.clone();
+        let Some(mut current) = self.take(|phase| matches!(phase, Phase::Settling(..))) else { return Vec::new() };
+        let (charges, charged) = self.close_account(&mut current, now);
+        let mut outcome = settled.clone();
         let end = current.end;
         let subject = current.recorder.subject();
         let mut frames = Vec::new();
@@ -308,7 +312,7 @@ impl LaneCore {
         let mut task = current.task.clone();
         let mut turn = current.turn.clone();
         let mut message = current.recorder.message();
-        let used = current.recorder.used(self.ledger.totals());
+        let used = current.recorder.used(&self.ledger);
 
         message.status = match outcome.status {
             TurnStatus::Completed => MessageStatus::Complete,
@@ -323,9 +327,10 @@ impl LaneCore {
         task.state = outcome.status.into();
         task.output_summary = Some(summary(message.error.as_deref().unwrap_or(&message.content)));
         task.outcome = Some(outcome.clone());
-        task.cost_tokens = Some(used.input + used.output).filter(|tokens| *tokens > 0);
+        task.cost_tokens = Some(used.tokens()).filter(|tokens| *tokens > 0);
         task.ended_at = Some(now);
 
+        frames.extend(charged);
         frames.push(
             subject
                 .frame(FrameBody::MessageComplete { status: message.status.to_string(), error: message.error.clone() }),
@@ -335,8 +340,10 @@ impl LaneCore {
             frames.push(subject.frame(FrameBody::PendingChanged { agents }));
         }
         let mut changes = vec![Change::PutMessage(Box::new(message)), Change::PutTurn(turn)];
+        changes.extend(charges);
         changes.extend(compared.changes);
         let warm = self.is_warm(&current.task);
+        self.phase = Phase::Settling(current, settled);
         let status = match (&self.live, outcome.decided_by) {
             (None, _) if self.keeping.is_parked() => AgentSessionStatus::Parked,
             (_, DecidedBy::Crash) => AgentSessionStatus::Crashed,

@@ -7,11 +7,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use boocoder_model::{
     AgentName, AgentSession, Chat, ChatId, Fence, Interaction, InteractionId, Message, PendingChange, PendingId,
-    Project, ProjectId, Runner, RunnerId, Seq, ServerId, Session, SessionId, Task, TaskId, Turn, Worktree,
+    Project, ProjectId, Runner, RunnerId, Seq, ServerId, Session, SessionId, Task, TaskId, Turn, UsageEntry, Worktree,
 };
 use boocoder_store::{
-    InteractionFilter, MemStore, News, Owned, ReadBudget, Store, StoreError, StoredFrame, TaskFilter, Wish, WriteBatch,
-    Writer as Owner,
+    Groups, InteractionFilter, MemStore, News, Owned, ReadBudget, StatsQuery, Store, StoreError, StoredFrame,
+    TaskFilter, TurnCounts, UsageSum, Wish, WriteBatch, Writer as Owner,
 };
 use jiff::Timestamp;
 use tokio::sync::{broadcast, watch};
@@ -152,5 +152,8 @@ delegate! {
     pending_changes_of_task(id: TaskId) -> Vec<PendingChange>;
     worktree_of_session(id: SessionId) -> Option<Worktree>;
     worktree_of_task(id: TaskId) -> Option<Worktree>;
+    usage(query: &StatsQuery) -> Groups<UsageSum>;
+    usage_of_task(id: TaskId) -> Vec<UsageEntry>;
+    turn_counts(query: &StatsQuery) -> Groups<TurnCounts>;
     orphaned_worktrees() -> Vec<Worktree>;
 }

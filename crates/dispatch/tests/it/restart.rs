@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use boocoder_backend::{AgentSpec, CommandLine, Limits, OneshotBackend, Protocol, Registry};
-use boocoder_dispatch::{DispatchConfig, DispatchLimits, Dispatcher, NewMessage, NewTask, Parts, TaskOptions};
+use boocoder_dispatch::{
+    DispatchConfig, DispatchLimits, Dispatcher, NewMessage, NewTask, Parts, PriceTable, TaskOptions,
+};
 use boocoder_model::{
     Answer, Approval, ContentPart, DecidedBy, MessageRole, MessageStatus, Seq, SessionId, TaskId, TaskState,
 };
@@ -93,6 +95,7 @@ impl Bench {
                 worktrees: self.worktrees.path().join("w"),
                 limits: self.limits.clone(),
                 agents: [].into(),
+                prices: PriceTable::default(),
             },
         };
         let dispatcher = runtime.block_on(Dispatcher::start(parts)).unwrap();
@@ -254,6 +257,9 @@ fn play(ops: &[Op]) -> Result<(), TestCaseError> {
         let murmured =
             frames.iter().filter(|frame| matches!(&frame.body, FrameBody::Delta { content } if *content == murmur));
         let heard = said(&frames, *task);
+        let lines = bench.run(async |dispatcher| dispatcher.store().usage_of_task(*task).await.unwrap());
+        let used: u64 = lines.iter().map(|line| line.used.input).sum();
+        prop_assert_eq!(used, kept.cost_tokens.unwrap_or_default(), "each use is in the ledger once: {:?}", lines);
         if killed {
             prop_assert!(kept.state.is_final());
             continue;

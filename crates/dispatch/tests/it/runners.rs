@@ -93,8 +93,8 @@ impl Journal {
         let event = match step {
             Step::Say(text) => in_turn(AgentEvent::Text(text)),
             Step::Use(tokens) => {
-                let used = StepUsage { input: tokens, output: 0, cost: 0.0 };
-                in_turn(AgentEvent::Usage(UsageReport::Delta(used)))
+                let used = StepUsage { input: tokens, output: 0, cost: None };
+                in_turn(AgentEvent::Usage(UsageReport::turn(used)))
             }
             Step::Murmur(text) => SessionEvent::Agent { turn: None, event: AgentEvent::Text(text) },
             Step::Ask(title) => {

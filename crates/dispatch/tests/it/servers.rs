@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use boocoder_backend::{OneshotBackend, Registry};
-use boocoder_dispatch::{DispatchConfig, DispatchError, DispatchLimits, Dispatcher, NewMessage, Parts, Subscription};
+use boocoder_dispatch::{
+    DispatchConfig, DispatchError, DispatchLimits, Dispatcher, NewMessage, Parts, PriceTable, Subscription,
+};
 use boocoder_model::{
     AgentSessionStatus, Answer, ChatId, ContentPart, DecidedBy, InteractionId, InteractionOutcome, MessageStatus, Seq,
     ServerId, SessionId, Task, TaskId, TaskState,
@@ -62,7 +64,12 @@ impl Shared {
             oneshot: Arc::new(OneshotBackend::new(world.clone())),
             git: boocoder_worktree::Git::new(boocoder_worktree::Limits::default()),
             server: Some(id),
-            config: DispatchConfig { worktrees: self.place.path().join(number.to_string()), limits, agents: [].into() },
+            config: DispatchConfig {
+                worktrees: self.place.path().join(number.to_string()),
+                limits,
+                agents: [].into(),
+                prices: PriceTable::default(),
+            },
         };
         let dispatcher = runtime.block_on(Dispatcher::start(parts)).unwrap();
         Server { id, runtime, dispatcher, world: world.clone() }

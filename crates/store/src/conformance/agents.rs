@@ -1,6 +1,6 @@
 //! Agent sessions.
 
-use boocoder_model::{AgentSessionStatus, ExecutionPath, Resumed, StepUsage};
+use boocoder_model::{AgentSessionStatus, ExecutionPath, Resumed};
 
 use super::sample::{World, agent_session, at, chat};
 use super::write;
@@ -27,7 +27,6 @@ pub async fn agent_sessions_are_listed_freshest_first(store: &dyn Store) {
             (fresh.status, fresh.backend, fresh.resumed) = (*status, *backend, resumed);
             fresh.native_id = None;
             fresh.config_fingerprint = None;
-            fresh.usage = StepUsage { input: fresh.usage.input + 1, output: 0, cost: 1e-9 };
             write(store, [put(fresh.clone())]).await;
             let found = store.agent_session(fresh.chat_id, &fresh.agent).await.expect("a read");
             assert_eq!(found, Some(fresh.clone()));

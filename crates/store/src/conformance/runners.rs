@@ -58,7 +58,7 @@ pub async fn runners_read_back_as_they_were_written(store: &dyn Store) {
 
     for taken in [consumed(9), Consumed { turn: None, ..consumed(9) }, Consumed { turn: None, ..Consumed::default() }] {
         let taken = Consumed { position: Position(taken.position.0.max(9)), ..taken };
-        write(store, [Change::Consume { runner: first.id, consumed: taken }]).await;
+        write(store, [Change::Consume { runner: first.id, consumed: taken.clone() }]).await;
         first.consumed = taken;
         assert_eq!(store.runner(first.id).await.expect("a read"), Some(first.clone()));
     }
@@ -185,7 +185,7 @@ pub async fn one_of_two_readers_of_a_journal_takes_it_in(store: &dyn Store) {
     let runner = stored(store, &world, "demo").await;
     for seq in 1..=20 {
         let taken = [None, consumed(seq).turn].map(|turn| Consumed { turn, ..consumed(seq) });
-        let [left, right] = taken.map(|consumed| {
+        let [left, right] = taken.clone().map(|consumed| {
             let changes = vec![Change::Consume { runner: runner.id, consumed }];
             WriteBatch { changes, frames: vec![frame(&world.session, seq)], durable: false, writer: None }
         });

@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use boocoder_model::{
     AgentName, AgentSession, AgentSessionId, AgentSessionStatus, Approval, Chat, ChatId, Consumed, ContentPart,
-    ContextUse, ExecutionPath, Hunk, HunkId, Interaction, InteractionId, Message, MessageId, MessageRole,
+    ContextUse, Currency, ExecutionPath, Hunk, HunkId, Interaction, InteractionId, Message, MessageId, MessageRole,
     MessageStatus, Operation, PendingChange, PendingId, PendingStatus, PermissionKind, PermissionOption, Position,
     Project, ProjectId, Question, Runner, RunnerId, Seq, Session, SessionId, StepUsage, Task, TaskId, TaskState, Turn,
-    TurnId, UsageLedger, Worktree, WorktreeId,
+    TurnId, UsageEntry, UsageId, UsageKind, UsageLedger, UsageSource, UsageTotals, Worktree, WorktreeId,
 };
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -172,7 +172,6 @@ pub(super) fn agent_session(chat: &Chat, agent: &str, last_active_at: Option<Tim
         status: AgentSessionStatus::Idle,
         resumed: None,
         config_fingerprint: Some("f1".into()),
-        usage: StepUsage { input: 10, output: 2, cost: 0.125 },
         last_active_at,
     }
 }
@@ -217,6 +216,20 @@ pub(super) fn hunk(status: PendingStatus) -> Hunk {
     }
 }
 
+/// A line of the ledger: what a turn used.
+pub(super) fn usage(turn: &Turn, used: StepUsage) -> UsageEntry {
+    UsageEntry {
+        id: UsageId::from_uuid(fresh()),
+        task_id: turn.task_id,
+        turn_id: Some(turn.id),
+        kind: UsageKind::Delta,
+        source: UsageSource::Agent,
+        used,
+        context: None,
+        at: at(70),
+    }
+}
+
 /// A runner that has taken nothing in.
 pub(super) fn runner(task: &Task, agent: &str) -> Runner {
     Runner {
@@ -231,16 +244,23 @@ pub(super) fn runner(task: &Task, agent: &str) -> Runner {
 
 /// What is told apart by its position, with numbers that are easily spoilt.
 pub(super) fn consumed(position: u64) -> Consumed {
-    let usage = |cost| StepUsage { input: 9_007_199_254_740_993, output: position, cost };
+    let usage = |code: &str, nanos| UsageTotals {
+        input: 9_007_199_254_740_993,
+        output: position,
+        costs: Currency::new(code).map(|currency| (currency, nanos)).into_iter().collect(),
+    };
     Consumed {
         position: Position(position),
         ledger: UsageLedger {
-            added: usage(0.1 + 0.2),
-            told: usage(1.7e-308),
-            base: usage(f64::MAX),
+            added: usage("USD", 9_007_199_254_740_993),
+            steps: usage("EUR", 0),
+            turns: usage("", 1),
+            told: usage("CREDITS8", u64::MAX),
+            base: usage("USD", 1),
+            tells_cost: position.is_multiple_of(2),
             context: Some(ContextUse { used: u64::MAX, size: position }),
         },
-        turn: Some((TurnId::from_uuid(uuid::Uuid::from_u128(77)), usage(123_456.789_012_345_67))),
+        turn: Some((TurnId::from_uuid(uuid::Uuid::from_u128(77)), usage("CHF", 123_456_789_012_345_678))),
     }
 }
 

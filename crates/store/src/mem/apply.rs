@@ -3,7 +3,7 @@
 use boocoder_model::{
     AgentSession, Chat, ChatId, Consumed, DecidedBy, Interaction, InteractionId, InteractionOutcome, Message,
     PendingChange, PendingId, PendingStatus, Project, Runner, RunnerId, Seq, Session, SessionId, Task, TaskId,
-    TaskState, Turn, Worktree, WorktreeId,
+    TaskState, Turn, UsageEntry, Worktree, WorktreeId,
 };
 use jiff::Timestamp;
 
@@ -50,6 +50,7 @@ impl Tables {
             Change::PutMessage(message) => self.put_message(*message, undo),
             Change::PutTurn(turn) => self.put_turn(turn, undo),
             Change::PutAgentSession(agent_session) => self.put_agent_session(*agent_session, undo),
+            Change::AddUsage(entry) => self.add_usage(entry, undo),
             Change::OpenInteraction(interaction) => self.open_interaction(*interaction, undo),
             Change::SettleInteraction { id, outcome, decided_by, at: _ } => {
                 self.settle_interaction(id, outcome, decided_by, undo)
@@ -167,6 +168,16 @@ impl Tables {
         require(self.chats.contains_key(&row.chat_id), "agent session", rule::NO_CHAT)?;
         let key = (row.chat_id, row.agent.clone());
         undo.put(self, |tables| &mut tables.agent_sessions, key, row);
+        Ok(())
+    }
+
+    fn add_usage(&mut self, entry: UsageEntry, undo: &mut Undo) -> Result<(), StoreError> {
+        if self.usage_entries.contains_key(&entry.id) {
+            return Ok(());
+        }
+        self.check_task_of("usage entry", Some(entry.task_id))?;
+        require(entry.turn_id.is_none_or(|id| self.turns.contains_key(&id)), "usage entry", rule::NO_TURN)?;
+        undo.put(self, |tables| &mut tables.usage_entries, entry.id, entry);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use boocoder_model::{
     AgentName, AgentSession, Chat, ChatId, Fence, Interaction, InteractionId, Message, MessageId, PendingChange,
     PendingId, Project, ProjectId, Runner, RunnerId, Seq, ServerId, Session, SessionId, Task, TaskId, Turn, TurnId,
-    Worktree, WorktreeId,
+    UsageEntry, UsageId, Worktree, WorktreeId,
 };
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -61,6 +61,7 @@ pub(super) struct Tables {
     pub(super) messages: IndexMap<MessageId, Message>,
     pub(super) turns: IndexMap<TurnId, Turn>,
     pub(super) agent_sessions: IndexMap<(ChatId, AgentName), AgentSession>,
+    pub(super) usage_entries: IndexMap<UsageId, UsageEntry>,
     pub(super) interactions: IndexMap<InteractionId, Interaction>,
     pub(super) worktrees: IndexMap<WorktreeId, Kept<Worktree>>,
     pub(super) pending: IndexMap<PendingId, PendingChange>,

@@ -7,10 +7,10 @@ use boocoder_model::{Consumed, Position, RunnerId};
 use tokio_postgres::types::Json;
 
 use super::conn::{Query, params};
-use super::doc::{TurnBegunDoc, UsageLedgerDoc};
 use super::news;
 use super::steps::{Guard, NUMBERED, Step, columns};
 use super::table::bigint;
+use super::usage_doc::{TurnBegunDoc, UsageLedgerDoc};
 use crate::rule::{self, conflict};
 use crate::{Change, StoreError, StoredFrame, Writer};
 

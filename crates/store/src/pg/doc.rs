@@ -3,11 +3,9 @@
 //! JSON from agents stands in here as a string that holds its text. So its key order, its spelling and its `\u0000`
 //! survive whatever it is, even nested deeper than the database would parse it, or no JSON at all.
 
-use std::num::ParseFloatError;
-
 use boocoder_model::{
-    ContentPart, ContextUse, Hunk, HunkId, InteractionOutcome, Location, PermissionOption, Question, RawJson,
-    StepUsage, ToolCallId, ToolCallSnapshot, ToolContent, TurnId, TurnOutcome, UnknownName, UsageLedger,
+    ContentPart, Hunk, HunkId, InteractionOutcome, Location, PermissionOption, Question, RawJson, ToolCallId,
+    ToolCallSnapshot, ToolContent, TurnOutcome, UnknownName,
 };
 use serde::{Deserialize, Serialize};
 
@@ -243,82 +241,6 @@ impl TryFrom<TurnOutcomeDoc> for TurnOutcome {
 
     fn try_from(doc: TurnOutcomeDoc) -> Result<Self, UnknownName> {
         Ok(Self { status: doc.status.parse()?, decided_by: doc.decided_by.parse()?, reason: doc.reason })
-    }
-}
-
-/// The cost stands in here as text, since a number that is read from JSON may be the neighbour of the one that was
-/// written, and JSON has no infinity.
-#[derive(Debug, Serialize, Deserialize)]
-struct StepUsageDoc {
-    input: u64,
-    output: u64,
-    cost: String,
-}
-
-impl From<&StepUsage> for StepUsageDoc {
-    fn from(usage: &StepUsage) -> Self {
-        Self { input: usage.input, output: usage.output, cost: format!("{:?}", usage.cost) }
-    }
-}
-
-impl TryFrom<StepUsageDoc> for StepUsage {
-    type Error = ParseFloatError;
-
-    fn try_from(doc: StepUsageDoc) -> Result<Self, ParseFloatError> {
-        Ok(Self { input: doc.input, output: doc.output, cost: doc.cost.parse()? })
-    }
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct UsageLedgerDoc {
-    added: StepUsageDoc,
-    told: StepUsageDoc,
-    base: StepUsageDoc,
-    context: Option<(u64, u64)>,
-}
-
-impl From<&UsageLedger> for UsageLedgerDoc {
-    fn from(ledger: &UsageLedger) -> Self {
-        Self {
-            added: (&ledger.added).into(),
-            told: (&ledger.told).into(),
-            base: (&ledger.base).into(),
-            context: ledger.context.map(|context| (context.used, context.size)),
-        }
-    }
-}
-
-impl TryFrom<UsageLedgerDoc> for UsageLedger {
-    type Error = ParseFloatError;
-
-    fn try_from(doc: UsageLedgerDoc) -> Result<Self, ParseFloatError> {
-        Ok(Self {
-            added: doc.added.try_into()?,
-            told: doc.told.try_into()?,
-            base: doc.base.try_into()?,
-            context: doc.context.map(|(used, size)| ContextUse { used, size }),
-        })
-    }
-}
-
-/// The turn that a journal is in, and what was used before it.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct TurnBegunDoc {
-    id: TurnId,
-    before: StepUsageDoc,
-}
-
-impl From<&(TurnId, StepUsage)> for TurnBegunDoc {
-    fn from((id, before): &(TurnId, StepUsage)) -> Self {
-        Self { id: *id, before: before.into() }
-    }
-}
-
-impl TryFrom<TurnBegunDoc> for (TurnId, StepUsage) {
-    type Error = ParseFloatError;
-
-    fn try_from(doc: TurnBegunDoc) -> Result<Self, ParseFloatError> {
-        Ok((doc.id, doc.before.try_into()?))
     }
 }
 

@@ -6,5 +6,6 @@ mod pending;
 mod place;
 mod runner;
 mod task;
+mod usage;
 
 pub(super) use pending::{hunk, select as select_pending};

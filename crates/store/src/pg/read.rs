@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use boocoder_model::{
     AgentName, AgentSession, Chat, ChatId, Fence, Interaction, InteractionId, Message, PendingChange, PendingId,
-    Project, ProjectId, Runner, RunnerId, Seq, ServerId, Session, SessionId, Task, TaskId, Turn, Worktree,
+    Project, ProjectId, Runner, RunnerId, Seq, ServerId, Session, SessionId, Task, TaskId, Turn, UsageEntry, Worktree,
 };
 use jiff::Timestamp;
 use tokio::sync::{broadcast, watch};
@@ -21,7 +21,8 @@ use super::nouns;
 use super::table::{Fields, Noun};
 use crate::limits::LISTED_TASKS;
 use crate::{
-    InteractionFilter, News, Owned, ReadBudget, Store, StoreError, StoredFrame, TaskFilter, Wish, WriteBatch, Writer,
+    Groups, InteractionFilter, News, Owned, ReadBudget, StatsQuery, Store, StoreError, StoredFrame, TaskFilter,
+    TurnCounts, UsageSum, Wish, WriteBatch, Writer,
 };
 
 /// The frames that a budget allows: the sum runs along the index, so what is beyond the budget is not even sent.
@@ -307,6 +308,18 @@ impl Store for PgStore {
     async fn pending_changes_of_task(&self, task: TaskId) -> Result<Vec<PendingChange>, StoreError> {
         self.all(Query::new(nouns::select_pending("WHERE task_id = $1 ORDER BY position"), params![task.as_uuid()]))
             .await
+    }
+
+    async fn usage(&self, query: &StatsQuery) -> Result<Groups<UsageSum>, StoreError> {
+        self.sum_usage(query).await
+    }
+
+    async fn usage_of_task(&self, task: TaskId) -> Result<Vec<UsageEntry>, StoreError> {
+        self.list("WHERE task_id = $1 ORDER BY position", params![task.as_uuid()]).await
+    }
+
+    async fn turn_counts(&self, query: &StatsQuery) -> Result<Groups<TurnCounts>, StoreError> {
+        self.count_turns(query).await
     }
 
     async fn worktree_of_session(&self, session: SessionId) -> Result<Option<Worktree>, StoreError> {

@@ -2,7 +2,7 @@
 
 use boocoder_model::{
     AgentSession, Chat, DecidedBy, Interaction, InteractionId, InteractionOutcome, Message, PendingChange, PendingId,
-    Project, Runner, Seq, Session, SessionId, Task, TaskId, TaskState, Turn, Worktree,
+    Project, Runner, Seq, Session, SessionId, Task, TaskId, TaskState, Turn, UsageEntry, Worktree,
 };
 use tokio_postgres::types::Json;
 use uuid::Uuid;
@@ -130,6 +130,10 @@ fn push<'a>(change: &'a Change, writer: Option<Writer>, steps: &mut Vec<Step<'a>
         Change::PutMessage(message) => Step::upsert::<Message>(message)?,
         Change::PutTurn(turn) => Step::upsert::<Turn>(turn)?,
         Change::PutAgentSession(agent_session) => Step::upsert::<AgentSession>(agent_session)?,
+        Change::AddUsage(entry) => {
+            let sql = format!("{} ON CONFLICT (id) DO NOTHING", UsageEntry::TABLE.insert());
+            Step::plain(Query::new(sql, entry.values()?))
+        }
         Change::OpenInteraction(interaction) => {
             rule::opens(interaction)?;
             Step::insert::<Interaction>(interaction)?

@@ -10,3 +10,5 @@ mod memory;
 mod migration;
 #[cfg(test)]
 mod postgres;
+#[cfg(test)]
+mod stats;

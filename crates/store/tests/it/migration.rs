@@ -1,10 +1,10 @@
 //! Databases of earlier versions: what they hold is there afterwards, and takes all that this version writes.
 
 use boocoder_model::{
-    AgentSessionStatus, ChatId, Consumed, DecidedBy, MessageStatus, Position, Runner, RunnerId, Seq, SessionId, TaskId,
-    TaskState, UsageLedger,
+    AgentSessionStatus, ChatId, Consumed, Cost, Currency, DecidedBy, Dimension, MessageStatus, Position, Runner,
+    RunnerId, Seq, SessionId, StepUsage, TaskId, TaskState, UsageKind, UsageLedger, UsageTotals,
 };
-use boocoder_store::{Change, ReadBudget, Store, StoredFrame, WriteBatch};
+use boocoder_store::{Change, ReadBudget, StatsQuery, Store, StoredFrame, WriteBatch};
 use jiff::Timestamp;
 use refinery::Target;
 use uuid::Uuid;
@@ -66,7 +66,12 @@ async fn a_database_of_the_first_version_is_taken_over() {
     assert_eq!(growing.iter().map(|message| message.status).collect::<Vec<_>>(), [MessageStatus::Streaming]);
     let mut agent_session = store.live_agent_sessions().await.unwrap().remove(0);
 
-    let ledger = UsageLedger { base: agent_session.usage, ..UsageLedger::default() };
+    let known = UsageTotals { input: 1, output: 2, costs: [(Currency::USD, 500_000_000)].into() };
+    let lines = store.usage_of_task(TASK).await.unwrap();
+    let [line] = &lines[..] else { panic!("{lines:?}") };
+    assert_eq!((UsageTotals::from(line.used), line.kind, line.turn_id), (known.clone(), UsageKind::RunningTotal, None));
+
+    let ledger = UsageLedger { base: known, ..UsageLedger::default() };
     let runner = Runner {
         id: RunnerId::from_uuid(Uuid::from_u128(6)),
         chat_id: Some(CHAT),
@@ -87,6 +92,45 @@ async fn a_database_of_the_first_version_is_taken_over() {
     assert_eq!(store.agent_sessions(SESSION).await.unwrap(), [agent_session]);
     assert_eq!(store.runners().await.unwrap(), [runner]);
     assert_eq!(store.frames_after(SESSION, Seq::ZERO, budget).await.unwrap(), [frame(3), frame(4)]);
+    store.close().await;
+    database.end().await;
+}
+
+/// What the third version kept of two agents: one under a runner that has taken in more than was kept of its session, and
+/// one whose cost nobody told.
+const THIRD_VERSION: &str = r#"
+    INSERT INTO runners (id, chat_id, task_id, agent, consumed, ledger, created_at) VALUES
+        ('00000000-0000-0000-0000-000000000006', '00000000-0000-0000-0000-000000000003',
+         '00000000-0000-0000-0000-000000000004', 'demo', 9,
+         '{"added":{"input":7,"output":1,"cost":"0.0"},"told":{"input":0,"output":0,"cost":"0.75"},
+           "base":{"input":0,"output":0,"cost":"0.0"},"context":[5,10]}', 'epoch');
+    INSERT INTO agent_sessions (chat_id, agent, backend, status, input_tokens, output_tokens, cost, last_active_at) VALUES
+        ('00000000-0000-0000-0000-000000000003', 'qwen', 'acp_warm', 'idle', 5, 6, 0, 'epoch'),
+        ('00000000-0000-0000-0000-000000000003', 'goose', 'acp_warm', 'idle', 0, 0, 0, 'epoch');
+    INSERT INTO tasks (id, project_id, session_id, chat_id, agent, input, approval, state, created_at)
+        SELECT ('00000000-0000-0000-0000-00000000001' || place)::uuid, project_id, session_id, chat_id, name, input,
+               approval, 'completed', created_at
+        FROM tasks, (VALUES (1, 'qwen'), (2, 'qwen'), (3, 'goose')) AS more (place, name);
+"#;
+
+#[tokio::test]
+async fn what_agents_had_used_is_in_the_ledger_as_far_as_it_was_taken_in() {
+    let database = Database::create().await;
+    let mut client = database.client().await;
+    let third = embedded::migrations::runner().set_target(Target::Version(3));
+    third.run_async(&mut client).await.unwrap();
+    client.batch_execute(FIRST_VERSION).await.unwrap();
+    client.batch_execute(THIRD_VERSION).await.unwrap();
+
+    let store = database.store().await;
+    let query = StatsQuery { group_by: vec![Dimension::Agent], ..StatsQuery::default() };
+    let groups = store.usage(&query).await.unwrap().unwrap();
+    let used: Vec<_> = groups.into_values().map(|sum| (sum.totals(), sum.tells_cost())).collect();
+    let demo = StepUsage { input: 7, output: 2, cost: Cost::usd(0.75) };
+    let qwen = StepUsage { input: 5, output: 6, cost: None };
+    assert_eq!(used, [(demo.into(), true), (qwen.into(), false)], "of one that used nothing there is no line");
+    let runner = store.runners().await.unwrap().remove(0);
+    assert_eq!(runner.consumed.ledger.told.main_cost(), Cost::usd(0.75));
     store.close().await;
     database.end().await;
 }

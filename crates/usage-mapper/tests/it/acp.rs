@@ -1,11 +1,11 @@
 //! What the agents of the Agent Client Protocol report, in the shapes that they were seen to send.
 
-use boocoder_model::{ContextUse, StepUsage, UsageReport};
+use boocoder_model::{ContextUse, Cost, Currency, StepUsage, UsageReport, UsageTotals};
 use boocoder_usage_mapper::{UsageMapper, acp};
 use serde_json::json;
 
 fn tokens(input: u64, output: u64) -> StepUsage {
-    StepUsage { input, output, cost: 0.0 }
+    StepUsage { input, output, cost: None }
 }
 
 #[test]
@@ -31,8 +31,8 @@ fn a_prompts_result_is_the_use_of_its_turn() {
     let mut prompts = acp::PromptUsage::new();
     let result =
         json!({ "stopReason": "end_turn", "usage": { "totalTokens": 4717, "inputTokens": 4715, "outputTokens": 2 } });
-    assert_eq!(prompts.read(&result), Some(UsageReport::Delta(tokens(4715, 2))));
-    assert_eq!(prompts.read(&result), Some(UsageReport::Delta(tokens(4715, 2))), "two turns may use the same");
+    assert_eq!(prompts.read(&result), Some(UsageReport::turn(tokens(4715, 2))));
+    assert_eq!(prompts.read(&result), Some(UsageReport::turn(tokens(4715, 2))), "two turns may use the same");
     assert_eq!(prompts.read(&json!({ "stopReason": "end_turn" })), None);
 }
 
@@ -56,16 +56,21 @@ fn a_quota_stands_in_for_a_missing_usage_and_is_not_added_to_one() {
     let quota = json!({ "quota": { "token_count": { "input_tokens": 30, "output_tokens": 4 } } });
     let mut prompts = acp::PromptUsage::new();
     let only_quota = json!({ "stopReason": "end_turn", "_meta": quota });
-    assert_eq!(prompts.read(&only_quota), Some(UsageReport::Delta(tokens(30, 4))));
+    assert_eq!(prompts.read(&only_quota), Some(UsageReport::turn(tokens(30, 4))));
     let both = json!({ "stopReason": "end_turn", "usage": { "inputTokens": 20, "outputTokens": 3 }, "_meta": quota });
-    assert_eq!(prompts.read(&both), Some(UsageReport::Delta(tokens(20, 3))));
+    assert_eq!(prompts.read(&both), Some(UsageReport::turn(tokens(20, 3))));
 }
 
 #[test]
 fn a_usage_update_is_a_context_with_a_running_cost() {
     let update = json!({ "used": 7693, "size": 128000, "cost": { "amount": 0.007694, "currency": "USD" } });
     let context = ContextUse { used: 7693, size: 128_000 };
-    assert_eq!(acp::usage_update(&update), Some(UsageReport::Context { context, total_cost: Some(0.007694) }));
+    assert_eq!(acp::usage_update(&update), Some(UsageReport::Context { context, total_cost: Cost::usd(0.007694) }));
+    let euros = json!({ "used": 7693, "size": 128000, "cost": { "amount": 1.5, "currency": "EUR" } });
+    let total_cost = Currency::new("EUR").and_then(|euro| Cost::new(1.5, euro));
+    assert_eq!(acp::usage_update(&euros), Some(UsageReport::Context { context, total_cost }));
+    let nothing_known = json!({ "used": 7693, "size": 128000, "cost": { "amount": 1.5 } });
+    assert_eq!(acp::usage_update(&nothing_known), Some(UsageReport::Context { context, total_cost: None }));
     let bare = json!({ "used": 7693, "size": 128000 });
     assert_eq!(acp::usage_update(&bare), Some(UsageReport::Context { context, total_cost: None }));
     for no_context in [json!({ "used": -1, "size": 5 }), json!({ "used": 1.5, "size": 5 }), json!({ "size": 5 })] {
@@ -84,6 +89,7 @@ fn an_agent_that_tells_tokens_by_turn_and_cost_by_session_is_counted_once() {
             mapper.apply(&report.expect("both are reports"));
         }
     }
-    assert_eq!(mapper.totals(), StepUsage { input: 7693 + 7721 + 7748, output: 9, cost: 0.75 });
+    let used = StepUsage { input: 7693 + 7721 + 7748, output: 9, cost: Cost::usd(0.75) };
+    assert_eq!(mapper.totals(), UsageTotals::from(used));
     assert_eq!(mapper.context(), Some(ContextUse { used: 7748, size: 128_000 }));
 }

@@ -1,11 +1,12 @@
 //! What opencode reports for a step, also when it reports nonsense.
 
-use boocoder_model::{StepUsage, UsageReport};
+use boocoder_model::{Cost, StepUsage, UsageReport};
 use boocoder_usage_mapper::opencode;
 use serde_json::{Value, json};
 
-fn check(part: &Value, input: u64, output: u64, cost: f64) {
-    assert_eq!(opencode::step(part), UsageReport::Delta(StepUsage { input, output, cost }), "{part}");
+fn check(part: &Value, input: u64, output: u64, cost: impl Into<Option<f64>>) {
+    let cost = cost.into().and_then(Cost::usd);
+    assert_eq!(opencode::step(part), UsageReport::step(StepUsage { input, output, cost }), "{part}");
 }
 
 #[test]
@@ -22,12 +23,12 @@ fn a_step_without_cache_and_reasoning_is_taken_as_it_is() {
 }
 
 #[test]
-fn what_is_missing_counts_as_zero() {
+fn missing_tokens_count_as_zero_and_a_missing_cost_as_unknown() {
     check(&json!({ "cost": 0.5 }), 0, 0, 0.5);
     check(&json!({ "cost": 0.5, "tokens": null }), 0, 0, 0.5);
-    check(&json!({ "tokens": { "cache": 7 } }), 0, 0, 0.0);
+    check(&json!({ "tokens": { "cache": 7 } }), 0, 0, None);
     for nothing in [json!({}), json!(null), json!([]), json!("step"), json!(3)] {
-        check(&nothing, 0, 0, 0.0);
+        check(&nothing, 0, 0, None);
     }
 }
 
@@ -35,9 +36,9 @@ fn what_is_missing_counts_as_zero() {
 fn noise_counts_as_zero_and_spares_its_neighbours() {
     // JSON has no NaN and no infinity; agents write them as null, as text, or as a number too great for a double.
     let tokens = json!({ "input": -5, "output": "NaN", "reasoning": 3, "cache": { "read": "Infinity", "write": 2 } });
-    check(&json!({ "cost": "NaN", "tokens": tokens }), 2, 3, 0.0);
+    check(&json!({ "cost": "NaN", "tokens": tokens }), 2, 3, None);
     let tokens = json!({ "input": null, "output": [], "reasoning": true, "cache": { "read": 2, "write": {} } });
-    check(&json!({ "cost": -0.5, "tokens": tokens }), 2, 0, 0.0);
+    check(&json!({ "cost": -0.5, "tokens": tokens }), 2, 0, None);
 }
 
 #[test]
@@ -57,6 +58,6 @@ fn the_vendors_own_sum_is_not_needed_and_does_no_harm() {
 #[test]
 fn a_session_is_a_running_total() {
     let info = json!({ "cost": 0.5, "tokens": { "input": 10, "output": 2, "reasoning": 1, "cache": { "read": 1, "write": 0 } } });
-    let total = StepUsage { input: 11, output: 3, cost: 0.5 };
+    let total = StepUsage { input: 11, output: 3, cost: Cost::usd(0.5) };
     assert_eq!(opencode::session(&info), UsageReport::RunningTotal(total));
 }

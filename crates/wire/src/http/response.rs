@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Approval;
 use crate::parts::{Choice, Command, Content, Outcome, Settlement, ToolCall};
+use crate::usage::Used;
 
 /// The answer to [`NewMessage`](super::NewMessage): the message is kept, and will be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -176,16 +177,14 @@ pub struct AgentSession {
     pub resumed: Option<String>,
     /// When it last did something.
     pub last_active_at: Option<Timestamp>,
-    /// Tokens read so far.
-    pub input_tokens: u64,
-    /// Tokens written so far.
-    pub output_tokens: u64,
-    /// Cost so far, in US dollars.
-    pub cost: f64,
+    /// What it used so far, by the usage ledger.
+    #[serde(flatten)]
+    pub used: Used,
 }
 
-impl From<model::AgentSession> for AgentSession {
-    fn from(session: model::AgentSession) -> Self {
+impl AgentSession {
+    /// What is known of it, and what it used.
+    pub fn new(session: model::AgentSession, used: &model::UsageTotals) -> Self {
         Self {
             chat_id: session.chat_id,
             agent: session.agent.to_string(),
@@ -193,9 +192,7 @@ impl From<model::AgentSession> for AgentSession {
             has_session: session.native_id.is_some(),
             resumed: session.resumed.map(|resumed| resumed.to_string()),
             last_active_at: session.last_active_at,
-            input_tokens: session.usage.input,
-            output_tokens: session.usage.output,
-            cost: session.usage.cost,
+            used: used.into(),
         }
     }
 }

@@ -1,23 +1,27 @@
 //! Every frame as clients receive it.
 
 use boocoder_model::{
-    AgentCommand, AgentEvent, ConfigChoice, ConfigOption, ConfigValue, ContentPart, ContextUse, PlanEntry,
-    PlanPriority, PlanStatus, RawJson, Seq, StepUsage, UsageReport,
+    AgentCommand, AgentEvent, ConfigChoice, ConfigOption, ConfigValue, ContentPart, ContextUse, Cost, Currency,
+    PlanEntry, PlanPriority, PlanStatus, RawJson, Seq, StepUsage, UsageReport, UsageTotals,
 };
 use boocoder_wire::parts::{Outcome, Settlement};
-use boocoder_wire::{Frame, FrameBody};
+use boocoder_wire::{Frame, FrameBody, UsageView};
 use insta::assert_snapshot;
 
 use crate::{CHAT, MESSAGE, TASK, question, tool_call};
 
-const TOTALS: StepUsage = StepUsage { input: 100, output: 20, cost: 0.25 };
+fn used(cost: Option<Cost>) -> UsageView {
+    UsageView { totals: StepUsage { input: 100, output: 20, cost }.into(), ..UsageView::default() }
+}
 
 fn session_frame(body: FrameBody) -> String {
     Frame::of_session(body).encode(Seq(7))
 }
 
 fn event_frame(event: AgentEvent) -> String {
-    session_frame(FrameBody::from_event(event, TOTALS, Some(ContextUse { used: 5, size: 10 })))
+    let turn = Some(StepUsage { input: 10, output: 2, cost: None }.into());
+    let view = UsageView { turn, context: Some(ContextUse { used: 5, size: 10 }), ..used(Cost::usd(0.25)) };
+    session_frame(FrameBody::from_event(event, || view))
 }
 
 #[test]
@@ -60,7 +64,7 @@ fn events_of_agents() {
         AgentEvent::Mode("plan".into()),
         AgentEvent::ConfigOptions(vec![select, toggle, odd]),
         AgentEvent::Title(None),
-        AgentEvent::Usage(UsageReport::Delta(StepUsage { input: 1, output: 1, cost: 0.0 })),
+        AgentEvent::Usage(UsageReport::step(StepUsage { input: 1, output: 1, cost: None })),
         AgentEvent::Notice("careful".into()),
         AgentEvent::Compaction { summary: None, status: Some("done".into()) },
         AgentEvent::Unmapped { kind: "x".into(), raw: RawJson::new(r#"{"b":"\u0000","a":1.0}"#) },
@@ -72,10 +76,33 @@ fn events_of_agents() {
 }
 
 #[test]
-fn usage_without_a_context_says_nothing_of_one() {
-    let report = UsageReport::RunningTotal(TOTALS);
-    let frame = session_frame(FrameBody::from_event(AgentEvent::Usage(report), TOTALS, None));
-    assert_snapshot!(frame, @r#"{"seq":7,"type":"usage","input_tokens":100,"output_tokens":20,"cost":0.25}"#);
+fn usage_says_nothing_of_what_is_not_known() {
+    let frame =
+        |view: &UsageView| session_frame(FrameBody::usage(view, UsageReport::turn(StepUsage::default()).source()));
+    assert_snapshot!(frame(&used(Cost::usd(0.25))), @r#"{"seq":7,"type":"usage","input_tokens":100,"output_tokens":20,"cost":0.25,"currency":"USD","source":"agent"}"#);
+    assert_snapshot!(frame(&used(None)), @r#"{"seq":7,"type":"usage","input_tokens":100,"output_tokens":20,"cost":null,"source":"agent"}"#);
+    assert_snapshot!(frame(&UsageView::default()), @r#"{"seq":7,"type":"usage","input_tokens":0,"output_tokens":0,"cost":0.0,"source":"agent"}"#);
+}
+
+#[test]
+fn currencies_are_shown_beside_each_other() {
+    let euro = Currency::new("EUR").unwrap();
+    let costs = |currencies: &[Currency]| UsageView {
+        totals: UsageTotals { input: 1, output: 0, costs: currencies.iter().map(|it| (*it, 500_000_000)).collect() },
+        ..UsageView::default()
+    };
+    let frame = |view: &UsageView| session_frame(FrameBody::usage(view, boocoder_model::UsageSource::PriceTable));
+    assert_snapshot!(frame(&costs(&[euro])), @r#"{"seq":7,"type":"usage","input_tokens":1,"output_tokens":0,"cost":0.5,"currency":"EUR","source":"price_table"}"#);
+    assert_snapshot!(frame(&costs(&[euro, Currency::USD])), @r#"{"seq":7,"type":"usage","input_tokens":1,"output_tokens":0,"cost":0.5,"currency":"USD","costs":{"EUR":0.5,"USD":0.5},"source":"price_table"}"#);
+    let neither = costs(&[euro, Currency::new("CHF").unwrap()]);
+    assert_snapshot!(frame(&neither), @r#"{"seq":7,"type":"usage","input_tokens":1,"output_tokens":0,"cost":null,"costs":{"CHF":0.5,"EUR":0.5},"source":"price_table"}"#);
+}
+
+#[test]
+fn a_frame_of_an_earlier_version_is_read() {
+    let frame = Frame::decode(r#"{"seq":7,"type":"usage","input_tokens":1,"output_tokens":2,"cost":0.0}"#).unwrap();
+    let FrameBody::Usage { cost, currency, turn, .. } = frame.body else { panic!("another frame") };
+    assert_eq!((cost, currency, turn), (Some(0.0), None, None));
 }
 
 #[test]

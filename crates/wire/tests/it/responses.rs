@@ -105,10 +105,10 @@ fn a_message_and_its_agent() {
         status: model::AgentSessionStatus::Idle,
         resumed: Some(model::Resumed::Native),
         config_fingerprint: None,
-        usage: model::StepUsage { input: 3, output: 4, cost: 0.5 },
         last_active_at: Some(at(1)),
     };
-    assert_snapshot!(pretty(&(Message::from(message), AgentSession::from(session))));
+    let used = model::StepUsage { input: 3, output: 4, cost: model::Cost::usd(0.5) }.into();
+    assert_snapshot!(pretty(&(Message::from(message), AgentSession::new(session, &used))));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `claude -p --output-format stream-json --verbose`
 
 use boocoder_model::{
-    AgentEvent, ContentPart, DecidedBy, Location, PlanEntry, PlanPriority, StopReason, TokenCounts, ToolCallId,
+    AgentEvent, ContentPart, Cost, DecidedBy, Location, PlanEntry, PlanPriority, StopReason, TokenCounts, ToolCallId,
     ToolCallSnapshot, ToolContent, ToolKind, ToolStatus, TurnOutcome, UsageReport,
 };
 
@@ -186,7 +186,8 @@ impl Claude {
                 cache_write: usage.number("cache_creation_input_tokens"),
                 ..TokenCounts::default()
             };
-            events.push(AgentEvent::Usage(UsageReport::Delta(counts.fold(line.number("total_cost_usd")))));
+            let cost = line.get("total_cost_usd").and_then(|_| Cost::usd(line.number("total_cost_usd")));
+            events.push(AgentEvent::Usage(UsageReport::turn(counts.fold(cost))));
         }
         self.outcome = Some(if failed {
             let told: Vec<_> = line.list("errors").into_iter().filter_map(Json::text).collect();

@@ -163,5 +163,5 @@ fn plan(item: Json<'_>) -> Vec<PlanEntry> {
 /// Cached tokens are counted within the input here, and reasoning within the output.
 fn usage(usage: Json<'_>) -> AgentEvent {
     let (input, output) = (usage.number("input_tokens"), usage.number("output_tokens"));
-    AgentEvent::Usage(UsageReport::Delta(TokenCounts { input, output, ..TokenCounts::default() }.fold(0.0)))
+    AgentEvent::Usage(UsageReport::turn(TokenCounts { input, output, ..TokenCounts::default() }.fold(None)))
 }

@@ -99,7 +99,7 @@ fn sum(said: &[Said]) -> (String, u64, usize) {
     for said in said {
         match said {
             Said::Event { event: AgentEvent::Text(more), .. } => text.push_str(more),
-            Said::Event { event: AgentEvent::Usage(UsageReport::Delta(usage)), .. } => used += usage.input,
+            Said::Event { event: AgentEvent::Usage(UsageReport::Delta { used: step, .. }), .. } => used += step.input,
             Said::Ended { .. } => ends += 1,
             _ => {}
         }

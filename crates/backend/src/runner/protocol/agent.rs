@@ -2,12 +2,13 @@
 
 use boocoder_model as model;
 use boocoder_model::{
-    AgentCommand, AgentEvent, ConfigChoice, ConfigOption, ConfigValue, ContentPart, ContextUse, Location,
-    PermissionOption, PlanEntry, Question, RawJson, StepUsage, ToolCallId, ToolCallSnapshot, ToolContent, UsageReport,
+    AgentCommand, AgentEvent, ConfigChoice, ConfigOption, ConfigValue, ContentPart, Location, PermissionOption,
+    PlanEntry, Question, RawJson, ToolCallId, ToolCallSnapshot, ToolContent, UsageReport,
 };
 use serde::{Deserialize, Serialize};
 
-use super::forms::{Exact, Form, List, Maybe, Named, Raw, mirrors};
+use super::forms::{Form, List, Maybe, Named, Raw, mirrors};
+use super::usage::UsageForm;
 
 mirrors! {
     EventForm: AgentEvent,
@@ -143,35 +144,6 @@ pub(super) struct ChoiceForm {
     id: String,
     name: String,
     description: Option<String>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "UsageReport", rename_all = "snake_case")]
-enum UsageForm {
-    Delta(#[serde(with = "StepForm")] StepUsage),
-    RunningTotal(#[serde(with = "StepForm")] StepUsage),
-    Context {
-        #[serde(with = "ContextForm")]
-        context: ContextUse,
-        #[serde(with = "Maybe::<Exact>", default)]
-        total_cost: Option<f64>,
-    },
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "StepUsage")]
-struct StepForm {
-    input: u64,
-    output: u64,
-    #[serde(with = "Exact")]
-    cost: f64,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "ContextUse")]
-struct ContextForm {
-    used: u64,
-    size: u64,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -13,7 +13,6 @@ use std::str::FromStr;
 use boocoder_model::RawJson;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::value::RawValue;
 
 /// A form of the type `Of`.
 pub(crate) trait Form {
@@ -130,22 +129,6 @@ impl Form for Raw {
 
     fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RawJson, D::Error> {
         String::deserialize(deserializer).map(RawJson::new)
-    }
-}
-
-/// A number that is read back to the last bit, which serde_json does not promise.
-pub(super) struct Exact;
-
-impl Form for Exact {
-    type Of = f64;
-
-    fn serialize<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_f64(*number)
-    }
-
-    fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-        let text = Box::<RawValue>::deserialize(deserializer)?;
-        text.get().parse().map_err(D::Error::custom)
     }
 }
 

@@ -13,6 +13,7 @@ mod forms;
 #[cfg(test)]
 pub(crate) mod samples;
 mod session;
+mod usage;
 
 use boocoder_model::{Answer, DecidedBy, InteractionId, Position, TurnId};
 use serde::{Deserialize, Serialize};
@@ -24,7 +25,7 @@ pub(crate) use self::session::{AnswerForm, InfoForm, LimitsForm, OpenForm, Promp
 use crate::{OpenSpec, Prompt};
 
 /// The version of the protocol, the journal's records included.
-pub(crate) const PROTOCOL: u32 = 1;
+pub(crate) const PROTOCOL: u32 = 2;
 
 /// How many versions back a server still understands a runner: an upgraded one meets runners of the version before.
 const UNDERSTOOD: u32 = 1;

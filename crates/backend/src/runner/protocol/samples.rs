@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use boocoder_model::{
-    AgentCommand, AgentEvent, Answer, ConfigChoice, ConfigOption, ConfigValue, ContentPart, ContextUse, DecidedBy,
-    InteractionId, InteractionOutcome, Location, PermissionKind, PermissionOption, PlanEntry, PlanPriority, PlanStatus,
-    Question, RawJson, Resumed, RunnerId, StepUsage, ToolCallId, ToolCallSnapshot, ToolContent, ToolKind, ToolStatus,
-    TurnId, TurnOutcome, TurnStatus, UsageReport,
+    AgentCommand, AgentEvent, Answer, ConfigChoice, ConfigOption, ConfigValue, ContentPart, ContextUse, Cost, Currency,
+    DecidedBy, InteractionId, InteractionOutcome, Location, PermissionKind, PermissionOption, PlanEntry, PlanPriority,
+    PlanStatus, Question, RawJson, Resumed, RunnerId, StepUsage, ToolCallId, ToolCallSnapshot, ToolContent, ToolKind,
+    ToolStatus, TurnId, TurnOutcome, TurnStatus, UsageReport, UsageSource,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -109,16 +109,21 @@ prop_compose! {
     }
 }
 
+fn cost() -> impl Strategy<Value = Cost> {
+    let currency = select(vec!["USD", "EUR", "CREDITS8"]);
+    (any::<u64>(), currency)
+        .prop_filter_map("a code", |(nanos, code)| Some(Cost::from_nanos(nanos, Currency::new(code)?)))
+}
+
 fn step() -> impl Strategy<Value = StepUsage> {
-    let cost = prop_oneof![Just(0.0), Just(0.1 + 0.2), 0.0..1e300];
-    (any::<u64>(), any::<u64>(), cost).prop_map(|(input, output, cost)| StepUsage { input, output, cost })
+    (any::<u64>(), any::<u64>(), option::of(cost())).prop_map(|(input, output, cost)| StepUsage { input, output, cost })
 }
 
 fn usage() -> impl Strategy<Value = UsageReport> {
     prop_oneof![
-        step().prop_map(UsageReport::Delta),
+        (select(UsageSource::ALL), step()).prop_map(|(source, used)| UsageReport::Delta { source, used }),
         step().prop_map(UsageReport::RunningTotal),
-        (any::<u64>(), any::<u64>(), option::of(0.0..1e9)).prop_map(|(used, size, total_cost)| UsageReport::Context {
+        (any::<u64>(), any::<u64>(), option::of(cost())).prop_map(|(used, size, total_cost)| UsageReport::Context {
             context: ContextUse { used, size },
             total_cost,
         }),

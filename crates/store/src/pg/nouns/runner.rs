@@ -5,8 +5,8 @@ use tokio_postgres::types::Json;
 
 use crate::StoreError;
 use crate::pg::conn::{Params, params};
-use crate::pg::doc::{TurnBegunDoc, UsageLedgerDoc};
 use crate::pg::table::{Fields, Noun, Table, bigint};
+use crate::pg::usage_doc::{TurnBegunDoc, UsageLedgerDoc};
 
 impl Noun for Runner {
     const TABLE: Table<'static> = Table {

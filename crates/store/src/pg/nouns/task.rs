@@ -2,7 +2,7 @@
 
 use boocoder_model::{
     AgentName, AgentSession, AgentSessionId, Approval, ChatId, DecidedBy, ExecutionPath, MessageId, ProjectId, Resumed,
-    Seq, SessionId, StepUsage, Task, TaskId, Turn, TurnId,
+    Seq, SessionId, Task, TaskId, Turn, TurnId,
 };
 use tokio_postgres::types::Json;
 
@@ -148,9 +148,6 @@ impl Noun for AgentSession {
             "status",
             "resumed",
             "config_fingerprint",
-            "input_tokens",
-            "output_tokens",
-            "cost",
             "last_active_at",
         ],
     };
@@ -164,9 +161,6 @@ impl Noun for AgentSession {
             self.status.as_str(),
             self.resumed.map(Resumed::as_str),
             self.config_fingerprint.as_ref().map(Json),
-            bigint("agent session", self.usage.input)?,
-            bigint("agent session", self.usage.output)?,
-            self.usage.cost,
             self.last_active_at,
         ])
     }
@@ -180,11 +174,6 @@ impl Noun for AgentSession {
             status: row.name("status")?,
             resumed: row.name_if_any("resumed")?,
             config_fingerprint: row.json_if_any("config_fingerprint")?,
-            usage: StepUsage {
-                input: row.count("input_tokens")?,
-                output: row.count("output_tokens")?,
-                cost: row.get("cost")?,
-            },
             last_active_at: row.get("last_active_at")?,
         })
     }
