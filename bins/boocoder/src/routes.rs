@@ -11,6 +11,7 @@ mod projects;
 mod providers;
 mod sessions;
 mod socket;
+mod stats;
 mod status;
 mod tasks;
 
@@ -60,6 +61,7 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         pending::routes(app),
         providers::routes(app),
         socket::routes(app),
+        stats::routes(app),
     ]));
     let open = any_of([status::health(), page::entrance(app)]);
     guard(app, Access::check_place).and(open.or(closed).unify()).recover(reject::recover).unify().map(secure).boxed()

@@ -5,6 +5,7 @@
 
 mod request;
 mod response;
+mod stats;
 
 pub use request::{
     AnswerAction, Approval, Contents, HunkChoice, NewAnswer, NewChat, NewMessage, NewPending, NewProject, NewSession,
@@ -14,3 +15,4 @@ pub use response::{
     Accepted, AgentSession, Chat, Health, Hunk, Message, PendingChange, Project, Provider, Risk, ServerInfo, Session,
     Settled, Task,
 };
+pub use stats::{Stats, StatsCost, StatsGroup, TurnCounts};

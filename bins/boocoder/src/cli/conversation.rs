@@ -7,7 +7,7 @@ use anyhow::bail;
 use boocoder_model::{InteractionId, Seq, SessionId, ToolCallId};
 use boocoder_wire::http::{Accepted, PendingChange, Settled, Task};
 use boocoder_wire::parts::{Interaction, Outcome, Settlement, ToolCall};
-use boocoder_wire::{Frame, FrameBody};
+use boocoder_wire::{Frame, FrameBody, Used};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
@@ -59,6 +59,8 @@ pub(super) struct Conversation<'a> {
     lasting: bool,
     cancelling: bool,
     end: Option<End>,
+    /// What the turn used, as it was told last.
+    used: Option<Used>,
 }
 
 impl<'a> Conversation<'a> {
@@ -84,6 +86,7 @@ impl<'a> Conversation<'a> {
             lasting: options.lasting,
             cancelling: false,
             end: None,
+            used: None,
         }
     }
 
@@ -173,15 +176,14 @@ impl<'a> Conversation<'a> {
             FrameBody::AgentSessionUpdated { resumed: Some(resumed), .. } if resumed != "new" => {
                 self.screen.remark(&format!("resumed: {resumed}"))?;
             }
-            FrameBody::Usage { input_tokens, output_tokens, .. } => {
-                self.screen.remark(&format!("tokens so far: {input_tokens} in, {output_tokens} out"))?;
-            }
+            FrameBody::Usage { turn: Some(turn), .. } => self.used = Some(turn),
             FrameBody::MessageStarted { .. }
             | FrameBody::UserContent { .. }
             | FrameBody::AgentCommands { .. }
             | FrameBody::ModeChanged { .. }
             | FrameBody::ConfigOptions { .. }
             | FrameBody::AgentTitle { .. }
+            | FrameBody::Usage { turn: None, .. }
             | FrameBody::Compaction { .. }
             | FrameBody::Unmapped { .. }
             | FrameBody::MessageComplete { .. }
@@ -308,9 +310,12 @@ impl<'a> Conversation<'a> {
         Ok(())
     }
 
-    /// Says what waits for a decision now.
+    /// Says what the turn used, and what waits for a decision now.
     async fn conclude(&mut self) -> anyhow::Result<()> {
         self.screen.finish()?;
+        if let Some(used) = &self.used {
+            self.screen.remark(&spent(used))?;
+        }
         let path = format!("/api/sessions/{}/pending", self.session);
         let changes: Vec<PendingChange> = self.client.get(&path).await?;
         let waits =
@@ -334,9 +339,39 @@ impl<'a> Conversation<'a> {
     }
 }
 
+/// What a turn used, in words.
+fn spent(used: &Used) -> String {
+    let Used { input_tokens, output_tokens, cost, currency, costs } = used;
+    let one = cost.zip(currency.as_ref()).map(|(amount, currency)| format!("{amount} {currency}"));
+    let several: Vec<_> = costs.iter().map(|(currency, amount)| format!("{amount} {currency}")).collect();
+    let cost = match (several.is_empty(), one) {
+        (false, _) => several.join(" and "),
+        (true, Some(one)) => one,
+        (true, None) => "at a cost that nobody told".to_owned(),
+    };
+    format!("used: {input_tokens} tokens in, {output_tokens} out, {cost}")
+}
+
 async fn next_line(typed: &mut Option<mpsc::Receiver<String>>) -> Option<String> {
     match typed {
         Some(typed) => typed.recv().await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_used_is_told_with_its_currencies_or_as_unknown() {
+        let used = |cost: Option<f64>, currency: Option<&str>, costs: &[(&str, f64)]| {
+            let costs = costs.iter().map(|(currency, amount)| ((*currency).to_owned(), *amount)).collect();
+            spent(&Used { input_tokens: 10, output_tokens: 5, cost, currency: currency.map(ToOwned::to_owned), costs })
+        };
+        assert_eq!(used(Some(0.25), Some("USD"), &[]), "used: 10 tokens in, 5 out, 0.25 USD");
+        assert_eq!(used(None, None, &[]), "used: 10 tokens in, 5 out, at a cost that nobody told");
+        let both = used(Some(0.25), Some("USD"), &[("EUR", 1.5), ("USD", 0.25)]);
+        assert_eq!(both, "used: 10 tokens in, 5 out, 1.5 EUR and 0.25 USD");
     }
 }

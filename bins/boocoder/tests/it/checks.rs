@@ -3,7 +3,7 @@
 use crate::memory::{HOST, Memory};
 
 /// Every route that there is, with a path that fits it.
-const ROUTES: [(&str, &str); 24] = [
+const ROUTES: [(&str, &str); 25] = [
     ("GET", "/"),
     ("GET", "/api/ready"),
     ("GET", "/api/projects"),
@@ -27,6 +27,7 @@ const ROUTES: [(&str, &str); 24] = [
     ("POST", "/api/interactions/x"),
     ("POST", "/api/pending/x/apply"),
     ("GET", "/api/providers"),
+    ("GET", "/api/stats"),
     ("GET", "/api/nothing"),
 ];
 

@@ -17,5 +17,6 @@ mod requests;
 mod serving;
 mod shared;
 mod sockets;
+mod stats;
 mod turns;
 mod watcher;
