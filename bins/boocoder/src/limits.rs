@@ -50,6 +50,9 @@ impl Default for ServerLimits {
 /// For agents that a killed server left running to end by themselves, before they are killed too.
 pub(crate) const LEFTOVERS: Duration = Duration::from_secs(2);
 
+/// How long the servers that agents share have to end when the last agent has gone.
+pub(crate) const SERVERS_REST: Duration = Duration::from_secs(10);
+
 /// The pause after a connection could not be accepted, usually for want of file descriptors.
 pub(crate) const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 

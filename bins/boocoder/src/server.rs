@@ -24,7 +24,7 @@ use crate::chain::chain;
 use crate::cli::RUNNER;
 use crate::config::{Config, DEMO_STATE};
 use crate::data_dir::DataDir;
-use crate::limits::{LEFTOVERS, SHUTDOWN_REST};
+use crate::limits::{LEFTOVERS, SERVERS_REST, SHUTDOWN_REST};
 use crate::routes::routes;
 
 /// Where in the data directory the runners keep their journals.
@@ -153,7 +153,7 @@ impl Server {
         match how {
             Stop::Drain => {
                 self.app.dispatcher().shutdown().await;
-                self.agents.end_unused_servers(LEFTOVERS).await;
+                self.agents.end_unused_servers(SERVERS_REST).await;
             }
             Stop::HandOver => self.app.dispatcher().hand_over().await,
         }

@@ -1,4 +1,4 @@
-//! Real qwen and real goose, pinned, in front of a mock model, through a real server.
+//! Real qwen, goose and opencode, pinned, in front of a mock model, through a real server.
 
 #![expect(clippy::unwrap_used, reason = "what a test cannot do without fails it")]
 
@@ -226,4 +226,70 @@ async fn real_qwen_resumes_its_own_session_when_runner_and_agent_are_gone() {
         real.model.requests()[before..].iter().any(|request| format!("{request:?}").contains("the first words."));
     assert!(asked, "it remembers what was said in its process before");
     real.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_question_of_real_opencode_outlives_its_server() {
+    survives("opencode", agents::opencode_server).await;
+}
+
+#[tokio::test]
+async fn real_opencode_works_on_while_its_server_is_gone_and_counts_what_it_used() {
+    let real = Real::start("opencode", agents::opencode_server).await;
+    let mut frames = real.server.listen(&real.session, "?after=0").await;
+    let task = real.send("MOCK:SLOW ms=100 chunks=40 ;; TEXT the end.").await;
+    frames.until(|frame| frame["type"] == "delta").await;
+    let server = opencode_pid(&real).expect("it runs");
+    let real = real.restart().await;
+    let ended = real.server.ended(&task).await;
+    let words: Vec<_> = ended["output"].as_str().unwrap().split_whitespace().map(str::to_owned).collect();
+    let numbers: Vec<_> = (1..=40).map(|number| number.to_string()).collect();
+    assert_eq!((&words[..40], &words[40..]), (&numbers[..], &["the".to_owned(), "end.".to_owned()][..]));
+    assert_eq!((&ended["execution_path"], opencode_pid(&real)), (&json!("opencode"), Some(server)), "{ended}");
+    let used = real.model.usage();
+    let tokens = used.prompt_tokens + used.completion_tokens;
+    assert_eq!(ended["cost_tokens"], tokens, "it used what the model counted");
+    let sessions = real.server.get(&format!("/api/sessions/{}/agent-sessions", real.session)).await;
+    assert_eq!(sessions[0]["input_tokens"], used.prompt_tokens, "{sessions}");
+    assert_eq!(sessions[0]["output_tokens"], used.completion_tokens, "{sessions}");
+    real.server.stop().await;
+    process::wait_until(LIMIT, "opencode's server is not left behind", || !process::alive(server)).unwrap();
+}
+
+#[tokio::test]
+async fn a_chat_goes_from_real_opencode_to_another_agent_and_back() {
+    let real = Real::start("opencode", agents::opencode_server).await;
+    real.writes("one.txt", "allow_once").await;
+    let demo = json!({"content": "write two.txt hello", "agent": "demo", "approval": "auto"});
+    let sent = real.server.post(&format!("/api/sessions/{}/messages", real.session), demo).await;
+    assert_eq!(real.server.ended(sent["task_id"].as_str().unwrap()).await["state"], "completed");
+    let agent_sessions = format!("/api/sessions/{}/agent-sessions", real.session);
+    // opencode's process and its server are gone in between, so that only its own session can know.
+    let Real { name, program, place, server, session, model } = real;
+    server.stop().await;
+    let server = place.serve().await;
+    let real = Real { name, program, place, server, session, model };
+    let before = real.model.requests().len();
+    real.writes("three.txt", "allow_once").await;
+    let sessions = real.server.get(&agent_sessions).await;
+    let opencode = sessions.as_array().unwrap().iter().find(|one| one["agent"] == "opencode").expect("its session");
+    assert_eq!(opencode["resumed"], "native", "{sessions}");
+    let knows = |request: &boocoder_testkit::llm::RecordedRequest| request.body.to_string().contains("one.txt");
+    assert!(real.model.requests()[before..].iter().any(knows), "it knows what it did before");
+    let pending = real.server.get(&format!("/api/sessions/{}/pending", real.session)).await;
+    let mut rows: Vec<_> = pending.as_array().unwrap().iter().map(|row| (&row["file_path"], &row["agent"])).collect();
+    rows.sort_by_key(|(path, _)| path.to_string());
+    let expected = [("one.txt", "opencode"), ("three.txt", "opencode"), ("two.txt", "demo")];
+    let expected = expected.map(|(path, agent)| (json!(path), json!(agent)));
+    assert_eq!(rows, expected.iter().map(|(path, agent)| (path, agent)).collect::<Vec<_>>(), "{pending}");
+    real.server.stop().await;
+}
+
+/// The process of the server that opencode's sessions share. It is nobody's child.
+fn opencode_pid(real: &Real) -> Option<u32> {
+    let dir = real.place.data_dir().join("servers");
+    let hosts = std::fs::read_dir(dir).ok()?.flatten();
+    let addresses = hosts.filter_map(|host| std::fs::read_to_string(host.path().join("address.json")).ok());
+    let pid = |text: String| serde_json::from_str::<Value>(&text).ok()?["pid"].as_u64()?.try_into().ok();
+    addresses.filter_map(pid).find(|pid| process::alive(*pid))
 }

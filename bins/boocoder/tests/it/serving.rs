@@ -259,7 +259,7 @@ impl Listener {
         self.until(is_end).await
     }
 
-    async fn until(&mut self, is_last: impl Fn(&Value) -> bool) -> Vec<Value> {
+    pub(crate) async fn until(&mut self, is_last: impl Fn(&Value) -> bool) -> Vec<Value> {
         let mut all = Vec::new();
         loop {
             all.extend(self.next().await.expect("the stream goes on"));

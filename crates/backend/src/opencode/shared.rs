@@ -187,16 +187,19 @@ impl Hosts {
     }
 }
 
-/// Asks the hosts under `dir` to end, as far as nobody uses their servers. Done when they have, or after `limit`.
+/// Asks the hosts under `dir` to end, as soon as nobody uses their servers. Done when they have, or after `limit`.
 pub(crate) async fn end_unused(dir: &Path, owner: &str, limit: Duration) {
     let deadline = Instant::now() + limit;
     for (id, place) in places(dir) {
-        let is_unused = || lease(place.dir(), File::try_lock).ok().flatten().is_some();
-        if place.is_alive() && is_unused() {
-            end(Whose::Runner(format!("{owner}/{id}")), limit).await;
-            while place.is_alive() && is_unused() && Instant::now() < deadline {
-                sleep(LOOK).await;
+        // Whoever was the last one may still be on its way out.
+        while place.is_alive() && Instant::now() < deadline {
+            if lease(place.dir(), File::try_lock).ok().flatten().is_some() {
+                let mark = format!("{owner}/{id}");
+                end(Whose::Runner(mark.clone()), deadline.saturating_duration_since(Instant::now())).await;
+                // One that had to be killed could not end its server.
+                end(Whose::Agents(mark), LOOK).await;
             }
+            sleep(LOOK).await;
         }
     }
 }
@@ -215,7 +218,7 @@ fn places(dir: &Path) -> impl Iterator<Item = (Uuid, Place)> {
 }
 
 /// Is the host of a server: starts it, keeps it while anybody uses it, and ends it when nobody does for long enough or,
-/// on SIGTERM, at once. Returns when it has ended, or when another host is there already. The agent is read from standard
+/// after SIGTERM, as soon as nobody does. Returns when it has ended, or when another host is there already. The agent is read from standard
 /// input. The program that calls it does nothing else.
 ///
 /// # Errors
@@ -286,7 +289,6 @@ async fn keep(place: &Place, mark: &str, agent: &AgentSpec, ours: &Environment) 
                 }
             }
         }
-        asked = false;
     };
     // From here on nobody takes this one for one that lives.
     let _ = std::fs::remove_file(place.dir().join(ADDRESS));

@@ -3,7 +3,7 @@
 //! `documented` hold forms from their documentation that the model could not bring about.
 
 use boocoder_model::{
-    AgentEvent, PlanStatus, StepUsage, ToolCallSnapshot, ToolKind, ToolStatus, TurnStatus, UsageReport,
+    AgentEvent, Cost, PlanStatus, StepUsage, ToolCallSnapshot, ToolKind, ToolStatus, TurnStatus, UsageReport,
 };
 use proptest::prelude::*;
 
@@ -109,8 +109,8 @@ fn a_turn_of_claude_is_read_with_its_tools_its_words_and_its_use() {
     let (_, last) = &calls[1];
     assert_eq!(last.output.as_ref().map(|raw| raw.as_str()), Some("\"hello\""));
     assert!(last.input.is_some() && last.content.len() == 1, "a snapshot is whole");
-    let used = StepUsage { input: 128, output: 44, cost: 0.0016389999999999998 };
-    assert_eq!(seen.usage(), [UsageReport::Delta(used)]);
+    let used = StepUsage { input: 128, output: 44, cost: Cost::usd(0.001639) };
+    assert_eq!(seen.usage(), [UsageReport::turn(used)]);
     assert_eq!(seen.ended(), (TurnStatus::Completed, "end_turn".to_owned()));
     assert_eq!(seen.mapper.session_id(), Some("a63e8787-7d81-40d3-8186-29c3f831daeb"));
     assert_eq!(seen.kinds(), ["system/init", "system/thinking_tokens"]);
@@ -168,8 +168,8 @@ fn a_turn_of_codex_is_read_with_its_tools_its_words_and_its_use() {
     ];
     assert_eq!(steps(&calls)[..2], expected);
     assert_eq!(calls[1].1.output.as_ref().map(|raw| raw.as_str()), Some("\"hello\\n\""));
-    let used = StepUsage { input: 100, output: 55, cost: 0.0 };
-    assert_eq!(seen.usage(), [UsageReport::Delta(used)], "cached tokens are within the input");
+    let used = StepUsage { input: 100, output: 55, cost: None };
+    assert_eq!(seen.usage(), [UsageReport::turn(used)], "cached tokens are within the input");
     assert_eq!(seen.ended().0, TurnStatus::Completed);
     assert_eq!(seen.mapper.session_id(), Some("01a22021-1d59-7281-9013-a8d3d0f35689"));
     assert!(seen.notices()[0].starts_with("Model metadata"), "{:?}", seen.notices());
