@@ -7,6 +7,8 @@
 //! | item | is |
 //! | --- | --- |
 //! | [`AcpBackend`] | warm agents that speak the Agent Client Protocol: one process for all turns of a session |
+//! | [`OpencodeBackend`] | opencode's HTTP server: one for all sessions, each with a native session in it |
+//! | [`host_server`] | what keeps such a server for the sessions of other processes |
 //! | [`CommandBackend`] | command lines that speak no protocol: a process for each turn |
 //! | [`RouterBackend`] | whichever of these an agent's protocol asks for |
 //! | [`runner::RunnerBackend`] | the same agents, each kept by a process of its own that outlives this one |
