@@ -74,9 +74,9 @@ mod tests {
 
     #[test]
     fn hours_and_days_begin_at_utc() {
-        let hour = |text: &str| match GroupValue::hour(text.parse().expect("a time")) {
-            GroupValue::Hour(at) => at.to_string(),
-            other => panic!("{other:?}"),
+        let hour = |text: &str| {
+            let GroupValue::Hour(at) = GroupValue::hour(text.parse().expect("a time")) else { unreachable!() };
+            at.to_string()
         };
         assert_eq!(hour("2026-11-28T03:59:59.999999999Z"), "2026-11-28T03:00:00Z");
         assert_eq!(hour("2026-11-28T03:00:00Z"), "2026-11-28T03:00:00Z");

@@ -49,6 +49,35 @@ async fn what_a_turn_used_is_the_same_wherever_it_is_shown() {
 }
 
 #[tokio::test]
+async fn what_a_turn_used_is_counted_once_though_the_server_is_killed_in_the_middle() {
+    let place = Place::new();
+    let server = place.serve().await;
+    let session = server.session(&place).await;
+    let script = "usage 100 20 0.25\nsay begun\nsleep 4000\nusage 1 1 0.5";
+    let task = server.say(&session, script).await;
+    let seen = server.listen(&session, "?after=0").await.until_said("begun").await;
+    server.killed().await;
+    let server = place.serve().await;
+    let ended = server.ended(&task).await;
+    assert_eq!((&ended["state"], &ended["cost_tokens"]), (&json!("completed"), &json!(122)), "{ended}");
+    let stats = server.get("/api/stats?group_by=task").await;
+    let [group] = &stats["groups"].as_array().unwrap()[..] else { panic!("{stats}") };
+    assert_eq!(
+        (&group["input_tokens"], &group["output_tokens"], &group["cost"]),
+        (&json!(101), &json!(21), &json!(0.75))
+    );
+    let replayed = server.listen(&session, "?after=0").await.until_end_of(&task).await;
+    assert_eq!(replayed[..seen.len()], seen[..], "what was shown is what a replay shows");
+    let last = replayed.iter().rfind(|frame| frame["type"] == "usage").unwrap();
+    assert_eq!(
+        last["turn"],
+        json!({"input_tokens": 101, "output_tokens": 21, "cost": 0.75, "currency": "USD"}),
+        "{last}"
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn turns_count_by_how_they_ended_within_the_range_that_is_asked_for() {
     let place = Place::new();
     let server = place.serve().await;

@@ -190,10 +190,13 @@ async fn played(version: u32) -> BackendError {
 
 #[tokio::test]
 async fn a_runner_of_the_version_before_is_understood_and_a_newer_one_is_not() {
-    assert!(matches!(played(0).await, BackendError::Closed), "it has no session, but is understood");
-    assert!(matches!(played(1).await, BackendError::Closed));
-    let error = played(2).await;
-    assert!(matches!(error, BackendError::Runner(_)) && error.to_string().contains("version 2"), "{error}");
+    assert!(matches!(played(1).await, BackendError::Closed), "it has no session, but is understood");
+    assert!(matches!(played(2).await, BackendError::Closed));
+    for not_understood in [0, 3] {
+        let error = played(not_understood).await;
+        let named = format!("version {not_understood}");
+        assert!(matches!(error, BackendError::Runner(_)) && error.to_string().contains(&named), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -2,4 +2,5 @@
 
 mod acp;
 mod opencode;
+mod recorded;
 mod totals;

@@ -172,7 +172,7 @@ fn even_the_greatest_numbers_add_up_to_a_number() {
 
 fn any_usage() -> impl Strategy<Value = StepUsage> {
     let cost = (any::<u64>(), prop::sample::select(vec!["USD", "EUR", "CHF"]))
-        .prop_map(|(nanos, code)| Cost::from_nanos(nanos, Currency::new(code).unwrap()));
+        .prop_map(|(nanos, code)| Cost::from_nanos(nanos, Currency::new(code).expect("a code")));
     (any::<u64>(), 0..1000_u64, prop::option::of(cost)).prop_map(|(input, output, cost)| StepUsage {
         input,
         output,
