@@ -153,6 +153,22 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_that_was_told_of_before_there_were_command_lines_is_read_with_the_usual_settings() {
+        let agent = crate::registry::builtins(std::path::Path::new("/bin/boocoder")).remove(0);
+        let runner = boocoder_model::RunnerId::from_uuid(uuid::Uuid::from_u128(1));
+        let spec = OpenSpec { agent, cwd: "/tree".into(), resume: None, runner };
+        let mut old = serde_json::to_value(Command::Open(Box::new(spec.clone()))).expect("writable");
+        let agent = old["open"]["agent"].as_object_mut().expect("an agent");
+        agent.remove("command_line").expect("it is new");
+        let limits = agent["limits"].as_object_mut().expect("limits");
+        for new in ["run", "output"] {
+            limits.remove(new).expect("it is new");
+        }
+        let Command::Open(read) = serde_json::from_value(old).expect("readable") else { panic!("another command") };
+        assert_eq!(*read, spec);
+    }
+
+    #[test]
     fn this_version_and_the_one_before_are_understood() {
         assert!(is_understood(PROTOCOL) && is_understood(PROTOCOL - 1) && !is_understood(PROTOCOL + 1));
     }
