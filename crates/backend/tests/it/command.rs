@@ -186,7 +186,10 @@ async fn json_lines_become_events(home: Home) {
     let turn = turn_of(home, printing(OutputForm::ClaudeJson, &script), "x").await;
     assert_eq!((turn.text().as_str(), turn.outcome.status), ("I will look\n\nall done", TurnStatus::Completed));
     let count = |is: fn(&AgentEvent) -> bool| turn.events.iter().filter(|event| agent_event(event, is)).count();
-    assert_eq!(count(|event| matches!(event, AgentEvent::Usage(UsageReport::Delta(used)) if used.input == 128)), 1);
+    assert_eq!(
+        count(|event| matches!(event, AgentEvent::Usage(UsageReport::Delta { used, .. }) if used.input == 128)),
+        1
+    );
     assert_eq!(count(|event| matches!(event, AgentEvent::ToolCall(_))), 3);
     assert_eq!(count(|event| matches!(event, AgentEvent::Notice(line) if line == "no JSON")), 1);
 

@@ -17,15 +17,15 @@ fn render(transcript: &str) -> String {
     for line in transcript.lines() {
         let event = serde_json::from_str(line).expect("a transcript's lines are JSON");
         for said in mapper.handle_event(&event) {
-            let shown = match said {
-                Said::Alive => continue,
-                Said::Event { prompt, event } => {
-                    let of = if prompt.is_some() { "prompt" } else { "session" };
-                    format!("{of}: {event:?}")
-                }
-                other => format!("{other:?}"),
+            let shown = if let Said::Event { prompt, event } = said {
+                let of = if prompt.is_some() { "prompt" } else { "session" };
+                format!("{of}: {event:?}")
+            } else {
+                format!("{said:?}")
             };
-            writeln!(text, "{shown}").expect("a string takes all");
+            if shown != "Alive" {
+                writeln!(text, "{shown}").expect("a string takes all");
+            }
         }
     }
     text
@@ -97,11 +97,12 @@ fn turn(chunks: &[String]) -> Vec<(Value, Value)> {
 fn sum(said: &[Said]) -> (String, u64, usize) {
     let (mut text, mut used, mut ends) = (String::new(), 0, 0);
     for said in said {
-        match said {
-            Said::Event { event: AgentEvent::Text(more), .. } => text.push_str(more),
-            Said::Event { event: AgentEvent::Usage(UsageReport::Delta { used: step, .. }), .. } => used += step.input,
-            Said::Ended { .. } => ends += 1,
-            _ => {}
+        if let Said::Event { event: AgentEvent::Text(more), .. } = said {
+            text.push_str(more);
+        } else if let Said::Event { event: AgentEvent::Usage(UsageReport::Delta { used: step, .. }), .. } = said {
+            used += step.input;
+        } else if matches!(said, Said::Ended { .. }) {
+            ends += 1;
         }
     }
     (text, used, ends)
