@@ -26,6 +26,7 @@ pub(crate) struct Server {
     url: String,
     token: String,
     project: String,
+    opencode: AgentLaunch,
     _repo: TestRepo,
     _model: MockModel,
     _dir: TempDir,
@@ -38,12 +39,15 @@ impl Server {
         open_to_all(dir.path());
         let model = MockModel::start().unwrap();
         let config = dir.path().join("config.toml");
-        std::fs::write(&config, configuration(&model, dir.path())).unwrap();
+        let home = dir.path().join("home-opencode");
+        std::fs::create_dir_all(&home).unwrap();
+        let opencode = agents::opencode_server(&model, &home).unwrap();
+        std::fs::write(&config, configuration(&model, dir.path(), &opencode)).unwrap();
         let (process, url, token) = launch(dir.path()).await;
         let repo = TestRepo::new().unwrap();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let mut server =
-            Self { process, http, url, token, project: String::new(), _model: model, _dir: dir, _repo: repo };
+            Self { process, http, url, token, project: String::new(), opencode, _model: model, _dir: dir, _repo: repo };
         let path = server._repo.path().to_owned();
         server.project = id(&server.post("/api/projects", json!({ "path": path })).await);
         server
@@ -106,6 +110,24 @@ impl Server {
     pub(crate) async fn get(&self, path: &str) -> Value {
         let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.token);
         request.send().await.unwrap().error_for_status().unwrap().json().await.unwrap()
+    }
+
+    /// The event stream of opencode's server, in a session's worktree.
+    pub(crate) async fn opencode_events(&self, session: &str) -> reqwest::Response {
+        let data = self._dir.path().join("data");
+        let host = data.join("servers").read_dir().unwrap().next().unwrap().unwrap().path();
+        let listening: Value = serde_json::from_slice(&std::fs::read(host.join("address.json")).unwrap()).unwrap();
+        let address = &listening["address"];
+        let worktree = data.join("worktrees").join(format!("session-{session}"));
+        let url = format!("{}/event?directory={}", address["url"].as_str().unwrap(), worktree.display());
+        let request = self.http.get(url).basic_auth("opencode", address["password"].as_str());
+        request.send().await.unwrap().error_for_status().unwrap()
+    }
+
+    /// `opencode run`, which starts from nothing.
+    pub(crate) fn opencode_run(&self, prompt: &str) -> std::process::Command {
+        let launch = AgentLaunch { args: vec!["run".to_owned(), prompt.to_owned()], ..self.opencode.clone() };
+        launch.to_command(self._repo.path())
     }
 
     /// A new session with one chat, watched.
@@ -198,16 +220,19 @@ fn open_to_all(dir: &Path) {
     std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-fn configuration(model: &MockModel, dir: &Path) -> String {
+fn configuration(model: &MockModel, dir: &Path, opencode: &AgentLaunch) -> String {
     let mut config = format!(
         "[limits.turns]\nmax_warm = 500\nmax_running = 200\n[agents.measured]\ncommand = {:?}\nargs = [\"agent\"]\n\n",
         std::env::current_exe().unwrap().display().to_string()
     );
-    for name in ["qwen", "goose"] {
+    for name in ["qwen", "goose", "opencode"] {
         let home = dir.join(format!("home-{name}"));
         std::fs::create_dir_all(&home).unwrap();
-        let launch = if name == "qwen" { agents::qwen(model, &home) } else { agents::goose(model, &home) };
-        let AgentLaunch { command, args, env } = launch.unwrap();
+        let AgentLaunch { command, args, env } = match name {
+            "qwen" => agents::qwen(model, &home).unwrap(),
+            "goose" => agents::goose(model, &home).unwrap(),
+            _ => opencode.clone(),
+        };
         config += &format!("[agents.{name}]\ncommand = {:?}\nargs = {args:?}\n", command.display().to_string());
         config += &format!("[agents.{name}.env]\n");
         for (key, value) in env {

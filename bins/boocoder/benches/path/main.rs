@@ -9,6 +9,7 @@
 mod agent;
 mod client;
 mod measures;
+mod opencode;
 mod relay;
 mod stamp;
 
@@ -25,6 +26,8 @@ fn main() {
         measures::accept_to_prompt(&server).await;
         measures::sustained(&server).await;
         measures::warm_against_cold(&server).await;
+        opencode::latency(&server).await;
+        opencode::warm_against_cold(&server).await;
         measures::memory(&server).await;
         measures::runner_memory(&server);
         measures::replay(&server).await;

@@ -20,7 +20,7 @@ const WAITING_AGENTS: usize = 100;
 const REPLAYED: usize = 10_000;
 
 /// The text of a delta, if the frame is one.
-fn delta(frame: &Value) -> Option<&str> {
+pub(crate) fn delta(frame: &Value) -> Option<&str> {
     frame["content"].as_str().filter(|_| frame["type"] == "delta")
 }
 
@@ -203,6 +203,6 @@ pub(crate) async fn replay(server: &Server) {
     );
 }
 
-fn ratio(time: Duration, baseline: Duration) -> f64 {
+pub(crate) fn ratio(time: Duration, baseline: Duration) -> f64 {
     time.as_secs_f64() / baseline.as_secs_f64()
 }
