@@ -12,6 +12,16 @@ pub const STATS_GROUPS: usize = 5_000;
 /// News that may wait for a server to hear of them. One that lags further behind is told that it has missed something.
 pub(crate) const NEWS: usize = 1_024;
 
+/// Transactions of which it is remembered that nobody could say whether they were committed: more than callers wait at
+/// once while the database is away.
+#[cfg(feature = "postgres")]
+pub(crate) const DOUBTS: usize = 64;
+
+/// Days after which a row is deleted by which transactions were told apart: longer than a database stays away while a server
+/// waits for it.
+#[cfg(feature = "postgres")]
+pub(crate) const MARK_DAYS: f64 = 30.0;
+
 /// The bounds of a store on Postgres.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PgLimits {

@@ -6,6 +6,7 @@
 //! | `conn` | pooled connections, on which every statement is prepared once |
 //! | `commit`, `steps` | a batch as a list of statements, and the transaction that runs them |
 //! | `consume` | how far journals are taken in, in one statement with the frames |
+//! | `mark` | what became of a transaction whose end nobody has seen |
 //! | `claim`, `read` | the other things that are asked of a store |
 //! | `servers` | servers that share the database: leases, fences, and what each owns |
 //! | `listen`, `news` | notifications, on a connection of their own; what servers tell each other |
@@ -20,6 +21,7 @@ mod consume;
 mod doc;
 mod failure;
 mod listen;
+mod mark;
 mod news;
 mod nouns;
 mod read;
@@ -32,14 +34,16 @@ mod usage_doc;
 
 use std::sync::{Mutex, PoisonError};
 
+use boocoder_model::TaskId;
 use tokio::sync::{broadcast, watch};
 
 pub use config::PgConfig;
 
 use crate::limits::{NEWS, PgLimits};
-use crate::{News, StoreError};
+use crate::{News, StoreError, WriteBatch};
 use conn::Pool;
 use listen::{Ears, Listener};
+use mark::{Doubts, Marks};
 
 /// What a connection is told that waits for the disk.
 const DURABLE: &str = "SET synchronous_commit = on";
@@ -58,6 +62,10 @@ pub struct PgStore {
     durable: Pool,
     /// Batches and claims that need not be on disk yet: these connections do not wait for it.
     relaxed: Pool,
+    marks: Marks,
+    /// What nobody could say of before its caller had to be told that the database is away.
+    batches_in_doubt: Doubts<WriteBatch>,
+    claims_in_doubt: Doubts<TaskId>,
     limits: PgLimits,
     ears: Ears,
     listener: Mutex<Option<Listener>>,
@@ -77,6 +85,9 @@ impl PgStore {
             durable: Pool::new(&target, DURABLE, config.limits.connections, &config.limits)?,
             relaxed: Pool::new(&target, RELAXED, config.limits.relaxed_connections, &config.limits)?,
             listener: Mutex::new(Some(Listener::spawn(target, config.limits.clone(), ears.clone()))),
+            marks: Marks::default(),
+            batches_in_doubt: Doubts::default(),
+            claims_in_doubt: Doubts::default(),
             limits: config.limits,
             ears,
         })

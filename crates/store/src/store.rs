@@ -74,8 +74,9 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::FencedOff`] if the batch's writer is. [`StoreError::Conflict`] if a change does not fit the state
-    /// (its guard failed, its key is taken); the batch without that change may be tried again. [`StoreError::Unreachable`] if the database stays away for longer than
-    /// the engine tries; then it may happen that the batch was written all the same, which the log tells.
+    /// (its guard failed, its key is taken); the batch without that change may be tried again.
+    /// [`StoreError::Unreachable`] if the database stays away for longer than the engine tries; then it may be that the
+    /// batch was written all the same. A caller that comes back with the same batch has it written once.
     async fn commit(&self, batch: WriteBatch) -> Result<(), StoreError>;
 
     /// Takes the oldest queued task that may run, and sets it running. Tasks of one chat are given out in order and one
@@ -84,7 +85,8 @@ pub trait Store: Send + Sync + 'static {
     /// the database may undo a claim: then the task is queued again, and what changes it from running is refused.
     ///
     /// # Errors
-    /// [`StoreError::FencedOff`] if the writer is.
+    /// [`StoreError::FencedOff`] if the writer is. [`StoreError::Unreachable`] if the database stays away; should a task have
+    /// been claimed all the same, the next call brings it.
     async fn claim_task(&self, by: Option<Writer>, now: Timestamp) -> Result<Option<Task>, StoreError>;
 
     /// A counter that moves whenever a task may have become claimable, by whichever process.

@@ -1,32 +1,34 @@
 //! Giving out tasks.
 
-use boocoder_model::Task;
+use boocoder_model::{Task, TaskState};
 use jiff::Timestamp;
 use tokio_postgres::Row;
 
 use super::PgStore;
 use super::commit::{Setback, Undone, end};
 use super::conn::{Params, Query, params};
-use super::failure::{Attempts, Failure};
+use super::failure::Attempts;
+use super::mark::Mark;
 use super::servers::held;
 use super::steps::{Guard, Step};
 use super::table::{Fields, Noun};
-use crate::{StoreError, Writer};
+use crate::{Store, StoreError, Writer};
 
 /// Takes the oldest queued task with nothing of its chat before it. Rows that another claim holds are passed over; a
 /// claim that this cannot see yet is met by the rule that a chat runs one task at a time.
 ///
-/// Among several servers, a task is passed over whose agent lives under a runner of another one, which will claim it.
+/// The transaction is marked if it takes one. Among several servers, a task is passed over whose agent lives under a runner of
+/// another one, which will claim it.
 fn claim_sql(is_shared: bool) -> String {
     let (owned, here) = if is_shared {
         let here = "AND NOT EXISTS (SELECT FROM runners WHERE runners.chat_id = next.chat_id \
-                      AND runners.agent = next.agent AND ended_at IS NULL AND server_id IS DISTINCT FROM $2) ";
-        (", server_id = $2", here)
+                      AND runners.agent = next.agent AND ended_at IS NULL AND server_id IS DISTINCT FROM $4) ";
+        (", server_id = $4", here)
     } else {
         ("", "")
     };
     format!(
-        "UPDATE tasks SET state = 'running', started_at = $1{owned} WHERE id = (\
+        "WITH claimed AS (UPDATE tasks SET state = 'running', started_at = $1{owned} WHERE id = (\
            SELECT id FROM tasks next WHERE state = 'queued' \
              AND NOT EXISTS (SELECT FROM sessions WHERE id = next.session_id AND removed_at IS NOT NULL) \
              AND NOT EXISTS (SELECT FROM chats WHERE id = next.chat_id AND removed_at IS NOT NULL) \
@@ -34,26 +36,73 @@ fn claim_sql(is_shared: bool) -> String {
                AND other.state IN ('queued', 'running') AND (other.state = 'running' OR other.position < next.position)) \
              {here}\
            ORDER BY position LIMIT 1 FOR UPDATE SKIP LOCKED) \
-         RETURNING {}, pg_current_xact_id()::text AS transaction",
+         RETURNING {}), \
+         marked AS (INSERT INTO commit_marks (id, token, used_at) SELECT $2, $3, now() FROM claimed \
+           ON CONFLICT (id) DO UPDATE SET token = excluded.token, used_at = excluded.used_at) \
+         SELECT * FROM claimed",
         Task::TABLE.columns.join(", ")
     )
 }
 
 impl PgStore {
     pub(super) async fn claim(&self, by: Option<Writer>, now: Timestamp) -> Result<Option<Task>, StoreError> {
-        let mut params: Params<'_> = params![now];
-        params.extend(by.map(|by| Box::new(by.server.as_uuid()) as _));
-        let mut steps = Vec::from_iter(by.map(held).transpose()?);
-        steps.push(Step::plain(Query::new(claim_sql(by.is_some()), params)));
+        if let Some(task) = self.claimed_before().await? {
+            return Ok(Some(task));
+        }
+        let (mut mark, mut row) = (self.marks.take(), None);
+        let result = self.claim_marked(by, now, &mut mark, &mut row).await;
+        let task = read(row.filter(|_| mark.in_doubt || result.is_ok()))?;
+        match &task {
+            Some(task) if mark.in_doubt => self.claims_in_doubt.keep(mark, task.id),
+            Some(_) | None => self.marks.give_back(mark),
+        }
+        result.map(|()| task)
+    }
+
+    /// A task that was claimed for a caller who was told that the database is away, if there is one: nobody else has it.
+    async fn claimed_before(&self) -> Result<Option<Task>, StoreError> {
+        while let Some((mut mark, id)) = self.claims_in_doubt.take(|_| true) {
+            let asked = async { if self.was_committed(&mut mark).await? { self.task(id).await } else { Ok(None) } };
+            match asked.await {
+                Ok(task) => {
+                    self.marks.give_back(mark);
+                    if let Some(task) = task.filter(|task| task.state == TaskState::Running) {
+                        return Ok(Some(task));
+                    }
+                }
+                Err(error) => {
+                    self.claims_in_doubt.keep(mark, id);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Claims, and leaves the row with the caller.
+    async fn claim_marked(
+        &self,
+        by: Option<Writer>,
+        now: Timestamp,
+        mark: &mut Mark,
+        row: &mut Option<Row>,
+    ) -> Result<(), StoreError> {
         let mut attempts = Attempts::new(&self.limits);
         loop {
-            let mut row = None;
-            let failure = match self.attempt_claim(&steps, by.is_some(), &mut row).await {
-                Ok(()) => return read(row),
-                Err(Setback::Unknown(_, Some(transaction))) if self.was_committed(&transaction).await? => {
-                    return read(row);
+            mark.renew();
+            let mut params: Params<'_> = params![now, mark.id, mark.token];
+            params.extend(by.map(|by| Box::new(by.server.as_uuid()) as _));
+            let mut steps = Vec::from_iter(by.map(held).transpose()?);
+            steps.push(Step::plain(Query::new(claim_sql(by.is_some()), params)));
+            *row = None;
+            let failure = match self.attempt_claim(&steps, by.is_some(), row).await {
+                Ok(()) => return Ok(()),
+                Err(Setback::Unknown(failure)) => {
+                    if self.was_committed(mark).await? {
+                        return Ok(());
+                    }
+                    failure
                 }
-                Err(Setback::Unknown(failure, _)) => failure,
                 Err(Setback::Undone(Undone::Failed(failure))) if failure.is_transient() || failure.is_busy_chat() => {
                     failure
                 }
@@ -94,10 +143,7 @@ impl PgStore {
         }
         *row = answer.as_ref().ok().and_then(|rows| rows.as_ref()?.first()).cloned();
         match row {
-            Some(row) => {
-                let transaction = row.try_get("transaction").map_err(Failure::Driver)?;
-                end(&mut conn, transaction).await
-            }
+            Some(_) => end(&mut conn).await,
             None => {
                 conn.rollback().await?;
                 Ok(answer.map(drop)?)

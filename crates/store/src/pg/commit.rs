@@ -2,10 +2,10 @@
 //!
 //! A batch of frames, and of how far journals were taken in for them, is one statement. Any other is a transaction of
 //! two round trips: everything but its end, then, once every guard has held, `COMMIT`. When the connection breaks while a
-//! transaction ends, nobody has said whether it was committed. Then the database is asked for the fate of that
-//! transaction. One statement is tried again, and if it does not fit any more, what it was to write is looked for: a
-//! frame's number is never given to other content, and a journal is taken in by one writer. So a batch is written once,
-//! and an error says for certain that it was not, unless the database stays away.
+//! transaction ends, nobody has said whether it was committed. Then its mark tells (`mark`). One statement is tried again,
+//! and if it does not fit any more, what it was to write is looked for: a frame's number is never given to other content, and
+//! a journal is taken in by one writer. So a batch is written once, and an error says for certain that it was not, unless the
+//! database stays away. A caller that comes back with such a batch has it written if it was not.
 
 use tokio_postgres::Row;
 
@@ -13,21 +13,18 @@ use super::PgStore;
 use super::conn::{Conn, Pool, Query, params};
 use super::consume;
 use super::failure::{Attempts, Failure};
+use super::mark::Mark;
 use super::steps::{self, Guard, Plan, Step};
-use super::table::{Fields, bigint};
+use super::table::bigint;
 use crate::rule::{self, conflict};
 use crate::{Store, StoreError, StoredFrame, WriteBatch};
-
-/// The number of the transaction that is open, which outlives the connection.
-const TRANSACTION: &str = "SELECT pg_current_xact_id()::text AS id";
 
 /// Why a transaction did not come to its end.
 pub(super) enum Setback {
     /// Nothing was written.
     Undone(Undone),
-    /// It may have been written: the connection broke in the middle of the end. The transaction's number tells, if there
-    /// is one.
-    Unknown(Failure, Option<String>),
+    /// It may have been written: the connection broke in the middle of the end.
+    Unknown(Failure),
 }
 
 /// Why nothing was written.
@@ -46,34 +43,17 @@ impl From<Failure> for Setback {
 
 impl PgStore {
     pub(super) async fn write(&self, batch: &WriteBatch) -> Result<(), StoreError> {
-        let plan = steps::plan(batch)?;
-        let pool = if batch.durable { &self.durable } else { &self.relaxed };
-        let mut attempts = Attempts::new(&self.limits);
-        let mut in_doubt = false;
-        loop {
-            let setback = match attempt(pool, &plan).await {
-                Ok(()) => break,
-                Err(setback) => setback,
-            };
-            let failure = match setback {
-                Setback::Undone(Undone::Failed(failure)) if failure.is_transient() => failure,
-                Setback::Undone(undone) => {
-                    if in_doubt && self.holds(batch).await? {
-                        break;
-                    }
-                    return Err(self.explain(undone).await?);
-                }
-                Setback::Unknown(_, Some(transaction)) if self.was_committed(&transaction).await? => break,
-                Setback::Unknown(failure, transaction) => {
-                    in_doubt |= transaction.is_none();
-                    failure
-                }
-            };
-            tracing::warn!(%failure, "the database did not take a batch");
-            if !attempts.another().await {
-                return Err(StoreError::Unreachable(failure.into()));
-            }
+        let (mut mark, again) = match self.batches_in_doubt.take(|earlier| earlier == batch) {
+            Some((mark, batch)) => (mark, Some(batch)),
+            None => (self.marks.take(), None),
+        };
+        let result = self.write_marked(batch, &mut mark).await;
+        if mark.in_doubt {
+            self.batches_in_doubt.keep(mark, again.unwrap_or_else(|| batch.clone()));
+        } else {
+            self.marks.give_back(mark);
         }
+        result?;
         if batch.wakes_claimers() {
             // The notification comes back to this process, too, but later.
             self.ears.wake();
@@ -81,21 +61,38 @@ impl PgStore {
         Ok(())
     }
 
-    /// What became of a transaction whose end nobody has seen.
-    pub(super) async fn was_committed(&self, transaction: &str) -> Result<bool, StoreError> {
+    async fn write_marked(&self, batch: &WriteBatch, mark: &mut Mark) -> Result<(), StoreError> {
+        let plan = steps::plan(batch)?;
+        let pool = if batch.durable { &self.durable } else { &self.relaxed };
         let mut attempts = Attempts::new(&self.limits);
+        let is_marked = matches!(plan, Plan::Together(_));
+        if is_marked && mark.in_doubt && self.was_committed(mark).await? {
+            return Ok(());
+        }
         loop {
-            let query = Query::new("SELECT pg_xact_status($1::text::xid8) AS status", params![transaction]);
-            let rows = self.rows(&query).await?;
-            let fields = rows.first().map(|row| Fields::new(row, "transaction"));
-            match fields.map(|fields| fields.get::<Option<String>>("status")).transpose()?.flatten().as_deref() {
-                Some("committed") => return Ok(true),
-                Some("aborted") => return Ok(false),
-                status if !attempts.another().await => {
-                    let detail = format!("a transaction did not end in time: {}", status.unwrap_or("forgotten"));
-                    return Err(StoreError::Unreachable(detail.into()));
+            mark.renew();
+            let failure = match attempt(pool, mark, &plan).await {
+                Ok(()) => {
+                    mark.in_doubt = false;
+                    return Ok(());
                 }
-                _ => {}
+                Err(Setback::Undone(Undone::Failed(failure))) if failure.is_transient() => failure,
+                Err(Setback::Undone(undone)) => {
+                    let is_there = mark.in_doubt && self.holds(batch).await?;
+                    mark.in_doubt = false;
+                    return if is_there { Ok(()) } else { Err(self.explain(undone).await?) };
+                }
+                Err(Setback::Unknown(failure)) => {
+                    mark.in_doubt = true;
+                    if is_marked && self.was_committed(mark).await? {
+                        return Ok(());
+                    }
+                    failure
+                }
+            };
+            tracing::warn!(%failure, "the database did not take a batch");
+            if !attempts.another().await {
+                return Err(StoreError::Unreachable(failure.into()));
             }
         }
     }
@@ -152,26 +149,32 @@ fn found(what: &'static str, state: Option<&str>) -> StoreError {
     conflict(what, state.map_or_else(|| rule::ABSENT.to_owned(), rule::found_in))
 }
 
-async fn attempt(pool: &Pool, plan: &Plan<'_>) -> Result<(), Setback> {
+async fn attempt(pool: &Pool, mark: &Mark, plan: &Plan<'_>) -> Result<(), Setback> {
     match plan {
         Plan::Nothing => Ok(()),
         Plan::Alone(query) => {
             let mut conn = pool.get().await?;
             match conn.query(query).await {
-                Err(failure) if !failure.is_verdict() => Err(Setback::Unknown(failure, None)),
+                Err(failure) if !failure.is_verdict() => Err(Setback::Unknown(failure)),
                 answer => Ok(answer.map(drop)?),
             }
         }
-        Plan::Together(steps) => transact(&mut pool.get().await?, steps, &mut Vec::new()).await,
+        Plan::Together(steps) => transact(&mut pool.get().await?, mark, steps, &mut Vec::new()).await,
     }
 }
 
-/// Runs steps in one transaction. What each brought stays with the caller, who needs it if the end remains unknown.
-pub(super) async fn transact(conn: &mut Conn, steps: &[Step<'_>], brought: &mut Vec<Vec<Row>>) -> Result<(), Setback> {
-    let transaction = Query::new(TRANSACTION, params![]);
-    let queries: Vec<_> = [&transaction].into_iter().chain(steps.iter().map(|step| &step.query)).collect();
+/// Runs steps in one transaction, which is marked. What each brought stays with the caller, who needs it if the end remains
+/// unknown.
+pub(super) async fn transact(
+    conn: &mut Conn,
+    mark: &Mark,
+    steps: &[Step<'_>],
+    brought: &mut Vec<Vec<Row>>,
+) -> Result<(), Setback> {
+    let put = mark.put();
+    let queries: Vec<_> = [&put].into_iter().chain(steps.iter().map(|step| &step.query)).collect();
     let mut answers = conn.begin(&queries).await?.into_iter();
-    let number = transaction_number(answers.next())?;
+    answers.next().transpose()?;
     let guarded = steps.iter().zip(answers).find_map(|(step, answer)| match (answer, step.guard) {
         (Err(failure), _) => Some(Undone::Failed(failure)),
         (Ok(rows), Some(guard)) if rows.is_empty() => Some(Undone::Refused(guard)),
@@ -180,23 +183,17 @@ pub(super) async fn transact(conn: &mut Conn, steps: &[Step<'_>], brought: &mut 
             None
         }
     });
-    let Some(undone) = guarded else { return end(conn, number).await };
+    let Some(undone) = guarded else { return end(conn).await };
     if !matches!(&undone, Undone::Failed(failure) if !failure.is_verdict()) {
         conn.rollback().await?;
     }
     Err(Setback::Undone(undone))
 }
 
-/// The first answer of a transaction that asked for its number.
-fn transaction_number(answer: Option<Result<Vec<Row>, Failure>>) -> Result<Option<String>, Failure> {
-    let rows = answer.transpose()?.unwrap_or_default();
-    Ok(rows.first().map(|row| row.try_get("id")).transpose()?)
-}
-
 /// Commits. From here on a broken connection leaves the end unknown.
-pub(super) async fn end(conn: &mut Conn, transaction: Option<String>) -> Result<(), Setback> {
+pub(super) async fn end(conn: &mut Conn) -> Result<(), Setback> {
     match conn.commit().await {
-        Err(failure) if !failure.is_verdict() => Err(Setback::Unknown(failure, transaction)),
+        Err(failure) if !failure.is_verdict() => Err(Setback::Unknown(failure)),
         ended => Ok(ended?),
     }
 }

@@ -83,6 +83,11 @@ impl Failure {
         }
     }
 
+    /// Whether the server gave the statement up since it took too long, as it does when another transaction does not end.
+    pub(super) fn is_out_of_time(&self) -> bool {
+        self.driver().and_then(tokio_postgres::Error::code) == Some(&SqlState::QUERY_CANCELED)
+    }
+
     /// Whether this is the rule that a chat runs one task at a time.
     pub(super) fn is_busy_chat(&self) -> bool {
         let db = self.driver().and_then(tokio_postgres::Error::as_db_error);

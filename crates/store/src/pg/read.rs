@@ -48,7 +48,7 @@ impl PgStore {
         }
     }
 
-    async fn attempt_rows(&self, query: &Query<'_>) -> Result<Vec<Row>, Failure> {
+    pub(super) async fn attempt_rows(&self, query: &Query<'_>) -> Result<Vec<Row>, Failure> {
         self.durable.get().await?.query(query).await
     }
 

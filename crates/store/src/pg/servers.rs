@@ -15,6 +15,7 @@ use super::commit::{Setback, Undone, transact};
 use super::conn::{Params, Query, params};
 use super::doc::InteractionOutcomeDoc;
 use super::failure::Attempts;
+use super::mark::Mark;
 use super::steps::{CHANNEL, Guard, Step};
 use super::table::{Fields, Noun, bigint};
 use crate::{Owned, StoreError, Wish, Writer};
@@ -157,15 +158,27 @@ impl PgStore {
 
     /// Runs steps in one transaction, again while the database cannot be reached, and brings the rows of each.
     async fn together(&self, steps: &[Step<'_>]) -> Result<Vec<Vec<Row>>, StoreError> {
+        let mut mark = self.marks.take();
+        let result = self.together_marked(steps, &mut mark).await;
+        if !mark.in_doubt {
+            self.marks.give_back(mark);
+        }
+        result
+    }
+
+    async fn together_marked(&self, steps: &[Step<'_>], mark: &mut Mark) -> Result<Vec<Vec<Row>>, StoreError> {
         let mut attempts = Attempts::new(&self.limits);
         loop {
             let mut rows = Vec::new();
-            let failure = match self.attempt_together(steps, &mut rows).await {
+            mark.renew();
+            let failure = match self.attempt_together(mark, steps, &mut rows).await {
                 Ok(()) => return Ok(rows),
-                Err(Setback::Unknown(_, Some(transaction))) if self.was_committed(&transaction).await? => {
-                    return Ok(rows);
+                Err(Setback::Unknown(failure)) => {
+                    if self.was_committed(mark).await? {
+                        return Ok(rows);
+                    }
+                    failure
                 }
-                Err(Setback::Unknown(failure, _)) => failure,
                 Err(Setback::Undone(Undone::Failed(failure))) if failure.is_transient() => failure,
                 Err(Setback::Undone(undone)) => return Err(self.explain(undone).await?),
             };
@@ -176,8 +189,8 @@ impl PgStore {
         }
     }
 
-    async fn attempt_together(&self, steps: &[Step<'_>], rows: &mut Vec<Vec<Row>>) -> Result<(), Setback> {
-        transact(&mut self.durable.get().await?, steps, rows).await
+    async fn attempt_together(&self, mark: &Mark, steps: &[Step<'_>], rows: &mut Vec<Vec<Row>>) -> Result<(), Setback> {
+        transact(&mut self.durable.get().await?, mark, steps, rows).await
     }
 }
 

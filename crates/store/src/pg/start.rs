@@ -6,6 +6,7 @@ use tokio::time::timeout;
 use tokio_postgres::{Client, Config, NoTls};
 
 use super::failure::{Attempts, Failure};
+use super::mark;
 use crate::StoreError;
 use crate::limits::PgLimits;
 
@@ -65,6 +66,7 @@ async fn migrate(client: &mut Client, limit: Duration) -> Result<(), StoreError>
     client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await.map_err(Failure::Driver)?;
     let report = embedded::migrations::runner().run_async(client).await;
     let report = report.map_err(|error| StoreError::Migration(error.into()))?;
+    mark::clean_up(client).await?;
     for migration in report.applied_migrations() {
         tracing::info!(%migration, "the database was migrated");
     }

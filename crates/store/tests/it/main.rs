@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod database;
 #[cfg(test)]
+mod doubt;
+#[cfg(test)]
 mod fence;
 #[cfg(test)]
 mod memory;
