@@ -53,6 +53,13 @@ impl Broker {
         }
     }
 
+    /// A frame that was shown, if it is still in memory.
+    pub(crate) fn recall(&self, session: SessionId, seq: Seq) -> Option<StoredFrame> {
+        let hub = lock(&self.hubs).get(&session).and_then(Weak::upgrade)?;
+        let frames = lock(&hub.ring).after(Seq(seq.0.checked_sub(1)?), ReadBudget { frames: 1, bytes: 0 })?;
+        frames.into_iter().next()
+    }
+
     /// Another server wrote to a session: whoever watches it here is shown what is new in the log.
     pub(crate) async fn look(&self, session: SessionId) -> Result<(), StoreError> {
         let hub = lock(&self.hubs).get(&session).and_then(Weak::upgrade);

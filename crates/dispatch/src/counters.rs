@@ -10,6 +10,12 @@ const TURNS: &str = "boocoder_turns_total";
 const SWEPT: &str = "boocoder_swept_total";
 /// Frames that the database lost in a crash of its own and that were written again.
 const RESTORED: &str = "boocoder_frames_restored_total";
+/// Frames that the database had said were on disk, and did not have.
+const LOST: &str = "boocoder_frames_lost_total";
+/// Logs that held what their only writer did not know of.
+const STRAYED: &str = "boocoder_log_strays_total";
+/// Tasks whose claim the database lost in a crash of its own before their turn began.
+const CLAIMS_LOST: &str = "boocoder_claims_lost_total";
 /// Entries of the log that the store refused although nobody was there to be told.
 const REFUSED: &str = "boocoder_log_entries_refused_total";
 
@@ -39,6 +45,21 @@ pub(crate) fn swept(swept: &Swept) {
 /// Frames were written again.
 pub(crate) fn restored(frames: usize) {
     metrics::counter!(RESTORED).increment(frames as u64);
+}
+
+/// Frames that were on disk are not there.
+pub(crate) fn lost(frames: usize) {
+    metrics::counter!(LOST).increment(frames as u64);
+}
+
+/// A log held what its only writer did not know of.
+pub(crate) fn strayed() {
+    metrics::counter!(STRAYED).increment(1);
+}
+
+/// A claim is not in the store any more.
+pub(crate) fn claim_lost() {
+    metrics::counter!(CLAIMS_LOST).increment(1);
 }
 
 /// An entry was refused.

@@ -16,6 +16,9 @@ pub(crate) const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(20),
 /// How often a group is numbered anew because another server gave its numbers away first.
 pub(crate) const RENUMBERINGS: usize = 100;
 
+/// Frames that are written at once where a database lost what it had promised to keep.
+pub(crate) const REFILL: u64 = 256;
+
 /// How much may be shown before it is on disk, in bytes, and for how long; see `log::volatile`.
 pub(crate) const VOLATILE: (usize, Duration) = (4 * 1024 * 1024, Duration::from_millis(200));
 

@@ -27,6 +27,10 @@ pub(super) enum Fault {
     Before,
     /// The connection dies after it was written, so that nobody knows.
     After,
+    /// It is said to be written, and is not.
+    Lie,
+    /// It is written, and said not to fit.
+    Denial,
     /// The database dies, and with it all that it had not put on disk.
     Crash,
 }
@@ -50,9 +54,8 @@ impl Faulty {
         if !batch.durable {
             let last = self.end_of(SESSION).await?;
             let follows = batch.frames.first().is_none_or(|first| first.seq == last.next());
-            let conflict = StoreError::Conflict { what: "frame", detail: "its number does not follow on".to_owned() };
             if !follows {
-                return Err(conflict);
+                return Err(unfit());
             }
             self.volatile().push(batch);
             return Ok(());
@@ -70,6 +73,10 @@ impl Faulty {
     }
 }
 
+fn unfit() -> StoreError {
+    StoreError::Conflict { what: "frame", detail: "its number does not follow on".to_owned() }
+}
+
 fn unreachable() -> StoreError {
     StoreError::Unreachable("the connection was reset".into())
 }
@@ -84,6 +91,8 @@ macro_rules! delegate {
                     Fault::None => self.take(batch).await,
                     Fault::Before => Err(unreachable()),
                     Fault::After => self.take(batch).await.and(Err(unreachable())),
+                    Fault::Lie => Ok(()),
+                    Fault::Denial => self.take(batch).await.and(Err(unfit())),
                     Fault::Crash => {
                         self.volatile().clear();
                         Err(unreachable())
@@ -93,6 +102,20 @@ macro_rules! delegate {
 
             async fn last_seq(&self, session: SessionId) -> Result<Seq, StoreError> {
                 self.end_of(session).await
+            }
+
+            async fn frames_after(
+                &self,
+                session: SessionId,
+                after: Seq,
+                budget: ReadBudget,
+            ) -> Result<Vec<StoredFrame>, StoreError> {
+                let all = ReadBudget { frames: usize::MAX, bytes: usize::MAX };
+                let mut frames = self.inner.frames_after(session, after, all).await?;
+                let volatile = self.volatile().iter().flat_map(|batch| batch.frames.clone()).collect::<Vec<_>>();
+                frames.extend(volatile.into_iter().filter(|frame| frame.session_id == session && frame.seq > after));
+                frames.truncate(budget.frames);
+                Ok(frames)
             }
 
             async fn agent_session(&self, c: ChatId, a: &AgentName) -> Result<Option<AgentSession>, StoreError> {
@@ -116,7 +139,6 @@ macro_rules! delegate {
 
 delegate! {
     ping() -> ();
-    frames_after(session: SessionId, after: Seq, budget: ReadBudget) -> Vec<StoredFrame>;
     claim_task(by: Option<Owner>, now: Timestamp) -> Option<Task>;
     register(server: ServerId, lease: Duration, now: Timestamp) -> Fence;
     renew(writer: Owner, lease: Duration, now: Timestamp) -> ();

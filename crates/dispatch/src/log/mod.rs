@@ -3,6 +3,9 @@
 
 #[cfg(test)]
 mod faulty;
+mod mend;
+#[cfg(test)]
+mod mend_tests;
 #[cfg(test)]
 mod tests;
 mod volatile;
@@ -16,6 +19,7 @@ use boocoder_store::{Change, ReadBudget, Store, StoreError, StoredFrame, WriteBa
 use boocoder_wire::Frame;
 use tokio::sync::{mpsc, oneshot};
 
+use self::mend::Found;
 use self::volatile::Volatile;
 use crate::broker::Broker;
 use crate::lease::Standing;
@@ -165,15 +169,18 @@ impl Writer {
         let frames = self.number(entries).await?;
         let mut batch = WriteBatch { changes, frames, durable, writer };
         for _ in 0..limits::RENUMBERINGS {
-            match self.put(&batch).await {
-                Err(error) if self.is_overtaken(&batch.frames, &error).await? => {
-                    batch.frames = self.number(entries).await?;
-                }
-                result => {
-                    result.inspect_err(|error| self.standing.note(error))?;
+            let result = self.put(&batch).await;
+            let found = match &result {
+                Ok(()) => Found::Written,
+                Err(error) => self.mend(&batch.frames, error).await.inspect_err(|error| self.standing.note(error))?,
+            };
+            match found {
+                Found::Written => {
                     self.committed(entries, batch);
                     return Ok(());
                 }
+                Found::AsThought => return result.inspect_err(|error| self.standing.note(error)),
+                Found::Elsewhere => batch.frames = self.number(entries).await?,
             }
         }
         Err(StoreError::Conflict { what: "frame", detail: "others write to its session all the time".to_owned() })
@@ -188,22 +195,6 @@ impl Writer {
         } else {
             self.volatile.add(entries, batch);
         }
-    }
-
-    /// Whether the frames were refused since another server gave their numbers away: then that is known from here on.
-    /// They were never shown, so they may be given others.
-    async fn is_overtaken(&self, frames: &[StoredFrame], error: &StoreError) -> Result<bool, StoreError> {
-        if self.standing.writer().is_none() || !matches!(error, StoreError::Conflict { what: "frame", .. }) {
-            return Ok(false);
-        }
-        let mut is_overtaken = false;
-        for run in frames.chunk_by(|a, b| a.session_id == b.session_id) {
-            let Some(first) = run.first() else { continue };
-            let last = self.stored_seq(first.session_id).await?;
-            is_overtaken |= last.next() != first.seq;
-            self.heads.lock().unwrap_or_else(PoisonError::into_inner).insert(first.session_id, last);
-        }
-        Ok(is_overtaken)
     }
 
     /// Puts all that was shown on disk.
@@ -246,7 +237,11 @@ impl Writer {
         let mut lost = Vec::new();
         for session in self.volatile.sessions() {
             let stored = self.stored_seq(session).await?;
-            lost.extend(self.volatile.frames_after(session, stored));
+            let frames = self.volatile.frames_after(session, stored);
+            if let Some(first) = frames.first().filter(|first| first.seq > stored.next()) {
+                self.refill(session, stored, Seq(first.seq.0 - 1)).await?;
+            }
+            lost.extend(frames);
         }
         if lost.is_empty() {
             return Ok(false);
@@ -254,20 +249,7 @@ impl Writer {
         counters::restored(lost.len());
         tracing::warn!(frames = lost.len(), "the database lost frames that were shown; they are written again");
         let (changes, writer) = (self.volatile.consumed(), self.standing.writer());
-        let batch = WriteBatch { changes, frames: lost, durable: true, writer };
-        let mut pause = limits::RETRY_PAUSE.0;
-        loop {
-            match self.store.commit(batch.clone()).await {
-                Ok(()) => break,
-                Err(error) if error.is_transient() => {
-                    wait(&mut pause).await;
-                    if self.is_committed(&batch.frames).await? {
-                        break;
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
+        self.insist(&WriteBatch { changes, frames: lost, durable: true, writer }).await?;
         self.volatile.clear();
         Ok(true)
     }
@@ -301,11 +283,20 @@ impl Writer {
     }
 
     async fn last_seq(&self, session: SessionId) -> Result<Seq, StoreError> {
-        let known = self.heads.lock().unwrap_or_else(PoisonError::into_inner).get(&session).copied();
-        match known {
+        match self.shown(session) {
             Some(seq) => Ok(seq),
             None => self.stored_seq(session).await,
         }
+    }
+
+    /// The last number of the session that was given away, as far as this writer knows.
+    fn shown(&self, session: SessionId) -> Option<Seq> {
+        self.heads.lock().unwrap_or_else(PoisonError::into_inner).get(&session).copied()
+    }
+
+    /// The session's log ends there, by whoever wrote it.
+    fn remember(&self, session: SessionId, last: Seq) {
+        self.heads.lock().unwrap_or_else(PoisonError::into_inner).insert(session, last);
     }
 
     /// The session's last number as the database has it, waiting for a database that is unreachable.
@@ -322,10 +313,7 @@ impl Writer {
     /// After a failure that left it open: whether this very group was committed after all.
     async fn is_committed(&self, frames: &[StoredFrame]) -> Result<bool, StoreError> {
         let Some(last) = frames.last() else { return Ok(false) };
-        if self.standing.writer().is_none() {
-            return Ok(self.stored_seq(last.session_id).await? >= last.seq);
-        }
-        // Another server may have given that number to a frame of its own.
+        // That there is a frame under its number says nothing: it has to be this one.
         let before = Seq(last.seq.0.saturating_sub(1));
         let one = ReadBudget { frames: 1, bytes: 0 };
         let mut pause = limits::RETRY_PAUSE.0;

@@ -16,22 +16,22 @@ use super::*;
 use crate::broker::Subscription;
 
 pub(super) const SESSION: SessionId = SessionId::from_uuid(Uuid::from_u128(1));
-const ALL: ReadBudget = ReadBudget { frames: usize::MAX, bytes: usize::MAX };
+pub(super) const ALL: ReadBudget = ReadBudget { frames: usize::MAX, bytes: usize::MAX };
 
-fn said(text: &str) -> Frame {
+pub(super) fn said(text: &str) -> Frame {
     Frame::of_session(FrameBody::Delta { content: text.to_owned() })
 }
 
-fn entry(text: &str) -> Entry {
+pub(super) fn entry(text: &str) -> Entry {
     Entry { session: Some(SESSION), changes: Vec::new(), frames: vec![said(text)] }
 }
 
 /// An entry with a change.
-fn changing(text: &str) -> Entry {
+pub(super) fn changing(text: &str) -> Entry {
     Entry { changes: vec![project(text)], ..entry(text) }
 }
 
-fn project(name: &str) -> Change {
+pub(super) fn project(name: &str) -> Change {
     Change::AddProject(Project {
         id: ProjectId::from_uuid(Uuid::from_u128(hash(name))),
         name: name.to_owned(),
@@ -40,7 +40,8 @@ fn project(name: &str) -> Change {
     })
 }
 
-const RUNNERS: [RunnerId; 2] = [RunnerId::from_uuid(Uuid::from_u128(31)), RunnerId::from_uuid(Uuid::from_u128(32))];
+pub(super) const RUNNERS: [RunnerId; 2] =
+    [RunnerId::from_uuid(Uuid::from_u128(31)), RunnerId::from_uuid(Uuid::from_u128(32))];
 
 /// A runner, and the task that it was started for.
 fn under_runner(id: RunnerId) -> (Task, Runner) {
@@ -72,7 +73,7 @@ fn under_runner(id: RunnerId) -> (Task, Runner) {
 }
 
 /// What one record of a runner's journal became.
-fn journaled(text: &str, runner: RunnerId, position: u64) -> Entry {
+pub(super) fn journaled(text: &str, runner: RunnerId, position: u64) -> Entry {
     let consumed = Consumed { position: Position(position), ..Consumed::default() };
     Entry { changes: vec![Change::Consume { runner, consumed }], ..entry(text) }
 }
@@ -81,7 +82,7 @@ fn hash(text: &str) -> u128 {
     text.bytes().fold(7, |hash: u128, byte| hash.wrapping_mul(1_000_003) ^ u128::from(byte))
 }
 
-async fn start(faults: Vec<Fault>) -> (Arc<Faulty>, Log, Broker) {
+pub(super) async fn start(faults: Vec<Fault>) -> (Arc<Faulty>, Log, Broker) {
     start_as(faults, Standing::default()).await
 }
 
@@ -107,16 +108,16 @@ async fn start_as(faults: Vec<Fault>, standing: Standing) -> (Arc<Faulty>, Log, 
     (store, log, broker)
 }
 
-fn run<F: Future>(test: F) -> F::Output {
+pub(super) fn run<F: Future>(test: F) -> F::Output {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(test)
 }
 
-fn expected(texts: &[String]) -> Vec<String> {
+pub(super) fn expected(texts: &[String]) -> Vec<String> {
     (1..).zip(texts).map(|(seq, text)| said(text).encode(Seq(seq))).collect()
 }
 
-fn stored(frames: &[StoredFrame]) -> Vec<String> {
+pub(super) fn stored(frames: &[StoredFrame]) -> Vec<String> {
     frames.iter().map(|frame| frame.body.to_string()).collect()
 }
 

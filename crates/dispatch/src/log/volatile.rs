@@ -71,6 +71,11 @@ impl Volatile {
         self.sources.keys().copied().collect()
     }
 
+    /// The frame with this number.
+    pub(super) fn frame(&self, session: SessionId, seq: Seq) -> Option<StoredFrame> {
+        self.frames.iter().find(|frame| frame.session_id == session && frame.seq == seq).cloned()
+    }
+
     /// The session's frames behind `after`.
     pub(super) fn frames_after(&self, session: SessionId, after: Seq) -> Vec<StoredFrame> {
         let lost = |frame: &&StoredFrame| frame.session_id == session && frame.seq > after;
