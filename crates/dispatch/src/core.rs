@@ -1,5 +1,8 @@
 //! The scheduler's decisions: when to claim a task, where it runs, and what a cancellation or a shutdown means.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use boocoder_model::{AgentName, ChatId, DecidedBy, Task, TaskId};
@@ -42,6 +45,9 @@ pub enum Input {
     ClaimFailed,
     /// A task's turn is settled and stored.
     Ended(TaskId),
+    /// A task's turn did not begin, since the store does not say that it runs: a crash of the database undid its claim.
+    /// With who wanted it to stop meanwhile, if somebody did.
+    Lost(TaskId, Option<DecidedBy>),
     /// An earlier process left an agent on this lane, and the task that it works on, if it does.
     TakenUp(Option<TaskId>, LaneKey),
     /// Somebody wants a task that is not queued any more to stop.
@@ -77,6 +83,9 @@ pub struct DispatchCore {
     running: BTreeMap<TaskId, LaneKey>,
     /// The lanes whose agents may be warm, the one without work for longest first.
     warm: VecDeque<LaneKey>,
+    /// Tasks that were claimed a second time, since the first claim was undone, and whose lanes do not know yet. A lane that
+    /// began its turn before it could notice needs nothing of it.
+    again: BTreeMap<TaskId, Box<Task>>,
     claiming: bool,
     wake_again: bool,
     /// Cancellations that overtook their own task's claim.
@@ -93,6 +102,7 @@ impl DispatchCore {
             max_warm_of,
             running: BTreeMap::new(),
             warm: VecDeque::new(),
+            again: BTreeMap::new(),
             claiming: false,
             wake_again: false,
             early_cancels: BTreeSet::new(),
@@ -121,12 +131,24 @@ impl DispatchCore {
                 self.drained()
             }
             Input::Ended(task) => {
+                self.again.remove(&task);
                 if let Some(lane) = self.running.remove(&task) {
                     self.use_lane(&lane);
                 }
                 let mut actions = self.evict();
                 actions.extend(if self.draining { self.drained() } else { self.claim() });
                 actions
+            }
+            Input::Lost(id, by) => {
+                self.running.remove(&id);
+                match self.again.remove(&id) {
+                    Some(mut task) => {
+                        task.cancel_requested = task.cancel_requested.or(by);
+                        self.run(task)
+                    }
+                    None if self.draining => self.drained(),
+                    None => self.claim(),
+                }
             }
             Input::TakenUp(task, lane) => {
                 self.use_lane(&lane);
@@ -154,8 +176,18 @@ impl DispatchCore {
         vec![Action::Claim]
     }
 
-    fn start(&mut self, task: Box<Task>) -> Vec<Action> {
+    fn start(&mut self, mut task: Box<Task>) -> Vec<Action> {
         self.claiming = false;
+        if self.running.contains_key(&task.id) {
+            let is_cancelled = self.early_cancels.remove(&task.id);
+            task.cancel_requested = task.cancel_requested.or(is_cancelled.then_some(DecidedBy::User));
+            self.again.insert(task.id, task);
+            return self.claim();
+        }
+        self.run(task)
+    }
+
+    fn run(&mut self, task: Box<Task>) -> Vec<Action> {
         let id = task.id;
         let lane = LaneKey::of(&task);
         self.running.insert(id, lane.clone());
@@ -202,16 +234,13 @@ impl DispatchCore {
     }
 
     fn cancel(&mut self, task: TaskId, by: DecidedBy) -> Vec<Action> {
-        match self.running.get(&task) {
-            Some(lane) => vec![Action::Cancel(lane.clone(), task, by)],
-            None => {
-                // The store says that it runs and we have not heard of it: its claim is on the way back to us.
-                if self.claiming {
-                    self.early_cancels.insert(task);
-                }
-                Vec::new()
-            }
+        if let Some(again) = self.again.get_mut(&task) {
+            again.cancel_requested = again.cancel_requested.or(Some(by));
+        } else if self.claiming {
+            // The store says that it runs: where we have not heard of it, its claim is on the way back to us.
+            self.early_cancels.insert(task);
         }
+        self.running.get(&task).map(|lane| Action::Cancel(lane.clone(), task, by)).into_iter().collect()
     }
 
     fn drain(&mut self) -> Vec<Action> {
@@ -224,245 +253,5 @@ impl DispatchCore {
 
     fn drained(&self) -> Vec<Action> {
         if self.draining && self.running.is_empty() && !self.claiming { vec![Action::Drained] } else { Vec::new() }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use boocoder_model::{Approval, ProjectId, SessionId, TaskState};
-    use jiff::Timestamp;
-    use uuid::Uuid;
-
-    use super::*;
-
-    fn task(id: u128) -> Box<Task> {
-        Box::new(Task {
-            id: task_id(id),
-            project_id: ProjectId::from_uuid(Uuid::from_u128(1)),
-            session_id: Some(SessionId::from_uuid(Uuid::from_u128(2))),
-            chat_id: Some(ChatId::from_uuid(Uuid::from_u128(id))),
-            agent: "demo".into(),
-            input: Vec::new(),
-            model: None,
-            mode_id: None,
-            thinking_option_id: None,
-            approval: Approval::Ask,
-            state: TaskState::Running,
-            cancel_requested: None,
-            execution_path: None,
-            outcome: None,
-            output_summary: None,
-            cost_tokens: None,
-            created_at: Timestamp::UNIX_EPOCH,
-            started_at: None,
-            ended_at: None,
-        })
-    }
-
-    fn task_id(id: u128) -> TaskId {
-        TaskId::from_uuid(Uuid::from_u128(id))
-    }
-
-    fn lane(id: u128) -> LaneKey {
-        LaneKey::Chat(ChatId::from_uuid(Uuid::from_u128(id)), "demo".into())
-    }
-
-    #[test]
-    fn one_claim_at_a_time_and_a_wake_in_between_is_not_lost() {
-        let mut core = DispatchCore::new(4, 8, BTreeMap::new());
-        assert_eq!(core.handle(Input::Wake), [Action::Claim]);
-        assert_eq!(core.handle(Input::Wake), []);
-        assert_eq!(core.handle(Input::Claimed(None)), [Action::Claim], "for the wake in between");
-        assert_eq!(core.handle(Input::Claimed(None)), []);
-    }
-
-    #[test]
-    fn a_claimed_task_runs_on_its_lane_and_the_next_is_claimed_at_once() {
-        let mut core = DispatchCore::new(4, 8, BTreeMap::new());
-        core.handle(Input::Wake);
-        let actions = core.handle(Input::Claimed(Some(task(5))));
-        assert_eq!(actions, [Action::Run(lane(5), task(5)), Action::Claim]);
-    }
-
-    #[test]
-    fn a_task_without_a_chat_has_a_lane_of_its_own() {
-        let mut core = DispatchCore::new(1, 8, BTreeMap::new());
-        core.handle(Input::Wake);
-        let loose = Box::new(Task { chat_id: None, ..*task(5) });
-        let actions = core.handle(Input::Claimed(Some(loose.clone())));
-        assert_eq!(actions, [Action::Run(LaneKey::Task(loose.id), loose)]);
-    }
-
-    #[test]
-    fn at_the_limit_nothing_is_claimed_until_something_ends() {
-        let mut core = DispatchCore::new(1, 8, BTreeMap::new());
-        core.handle(Input::Wake);
-        assert_eq!(core.handle(Input::Claimed(Some(task(5)))), [Action::Run(lane(5), task(5))]);
-        assert_eq!(core.handle(Input::Wake), []);
-        assert_eq!(core.handle(Input::Ended(task_id(5))), [Action::Claim]);
-    }
-
-    #[test]
-    fn a_cancellation_that_overtakes_its_claim_still_counts() {
-        let mut core = DispatchCore::new(1, 8, BTreeMap::new());
-        core.handle(Input::Wake);
-        assert_eq!(core.handle(Input::Cancel(task_id(5), DecidedBy::User)), []);
-        let actions = core.handle(Input::Claimed(Some(task(5))));
-        assert_eq!(actions, [Action::Run(lane(5), task(5)), Action::Cancel(lane(5), task_id(5), DecidedBy::User)]);
-    }
-
-    #[test]
-    fn a_cancellation_of_something_that_has_ended_does_nothing() {
-        let mut core = DispatchCore::new(1, 8, BTreeMap::new());
-        assert_eq!(core.handle(Input::Cancel(task_id(5), DecidedBy::User)), []);
-    }
-
-    #[test]
-    fn one_warm_agent_too_many_lets_the_one_go_that_was_used_longest_ago_and_none_that_works() {
-        let mut core = DispatchCore::new(4, 2, BTreeMap::new());
-        core.handle(Input::Wake);
-        for id in [5, 6] {
-            core.handle(Input::Claimed(Some(task(id))));
-        }
-        core.handle(Input::Ended(task_id(6)));
-        let actions = core.handle(Input::Claimed(Some(task(7))));
-        assert_eq!(actions[..2], [Action::Run(lane(7), task(7)), Action::Evict(lane(6))], "5 still works");
-        core.handle(Input::Ended(task_id(5)));
-        core.handle(Input::Ended(task_id(7)));
-        assert_eq!(core.handle(Input::TakenUp(None, lane(9))), [Action::Evict(lane(5))]);
-    }
-
-    #[test]
-    fn agents_of_one_name_may_have_a_limit_of_their_own() {
-        let mut core = DispatchCore::new(4, 8, [("demo".into(), 1)].into());
-        let other = LaneKey::Chat(ChatId::from_uuid(Uuid::from_u128(7)), "other".into());
-        for lane in [other, lane(5)] {
-            assert_eq!(core.handle(Input::TakenUp(None, lane)), []);
-        }
-        assert_eq!(core.handle(Input::TakenUp(None, lane(6))), [Action::Evict(lane(5))]);
-    }
-
-    #[test]
-    fn a_task_that_was_taken_up_counts_and_is_cancelled_like_any_other() {
-        let mut core = DispatchCore::new(1, 8, BTreeMap::new());
-        assert_eq!(core.handle(Input::TakenUp(Some(task_id(5)), lane(5))), []);
-        assert_eq!(core.handle(Input::Wake), [], "the limit is reached");
-        let cancelled = [Action::Cancel(lane(5), task_id(5), DecidedBy::User)];
-        assert_eq!(core.handle(Input::Cancel(task_id(5), DecidedBy::User)), cancelled);
-        assert_eq!(core.handle(Input::Ended(task_id(5))), [Action::Claim]);
-    }
-
-    #[test]
-    fn leaving_claims_nothing_more_and_cancels_nothing() {
-        let mut core = DispatchCore::new(4, 8, BTreeMap::new());
-        core.handle(Input::Wake);
-        core.handle(Input::Claimed(Some(task(5))));
-        assert_eq!(core.handle(Input::Leave), []);
-        assert_eq!(core.handle(Input::Wake), []);
-    }
-
-    #[test]
-    fn draining_cancels_what_runs_and_ends_when_the_last_has_ended() {
-        let mut core = DispatchCore::new(2, 8, BTreeMap::new());
-        core.handle(Input::Wake);
-        core.handle(Input::Claimed(Some(task(5))));
-        assert_eq!(core.handle(Input::Drain), [Action::Cancel(lane(5), task_id(5), DecidedBy::Policy)]);
-        assert_eq!(core.handle(Input::Wake), [], "nothing new");
-        assert_eq!(core.handle(Input::Claimed(None)), [], "one still runs");
-        assert_eq!(core.handle(Input::Ended(task_id(5))), [Action::Drained]);
-    }
-
-    #[test]
-    fn a_claim_that_comes_back_while_draining_is_run_only_to_be_cancelled() {
-        let mut core = DispatchCore::new(2, 8, BTreeMap::new());
-        core.handle(Input::Wake);
-        assert_eq!(core.handle(Input::Drain), [], "a claim is under way");
-        let actions = core.handle(Input::Claimed(Some(task(5))));
-        assert_eq!(actions, [Action::Run(lane(5), task(5)), Action::Cancel(lane(5), task_id(5), DecidedBy::Policy)]);
-    }
-
-    #[test]
-    fn a_wake_during_the_last_claim_does_not_keep_a_drain_from_ending() {
-        let mut core = DispatchCore::new(2, 8, BTreeMap::new());
-        core.handle(Input::Wake);
-        core.handle(Input::Wake);
-        assert_eq!(core.handle(Input::Drain), [], "a claim is under way");
-        assert_eq!(core.handle(Input::Claimed(None)), [Action::Drained]);
-    }
-
-    #[test]
-    fn draining_when_nothing_runs_ends_at_once() {
-        assert_eq!(DispatchCore::new(2, 8, BTreeMap::new()).handle(Input::Drain), [Action::Drained]);
-    }
-
-    /// A store with tasks and a shell, as far as the scheduler can tell.
-    #[derive(Default)]
-    struct World {
-        queued: Vec<u128>,
-        running: Vec<u128>,
-        claims: usize,
-        drained: usize,
-    }
-
-    impl World {
-        fn act(&mut self, actions: Vec<Action>) {
-            for action in actions {
-                match action {
-                    Action::Claim => self.claims += 1,
-                    Action::Run(_, task) => self.running.push(task.id.as_uuid().as_u128()),
-                    Action::Cancel(..) | Action::Evict(_) => {}
-                    Action::Drained => self.drained += 1,
-                }
-            }
-        }
-
-        /// The claim under way comes back, with a task if there is one.
-        fn claimed(&mut self) -> Option<Input> {
-            self.claims = self.claims.checked_sub(1)?;
-            Some(Input::Claimed(self.queued.pop().map(task)))
-        }
-    }
-
-    proptest::proptest! {
-        /// Whatever comes in which order: at most so many run, one claim is under way at a time, no task waits while
-        /// there is room, and a drain ends.
-        #[test]
-        fn nothing_waits_in_vain(steps in proptest::collection::vec(0..6_u8, 0..80), tasks in 0..12_u128) {
-            let (mut core, mut world) = (DispatchCore::new(3, 8, BTreeMap::new()), World::default());
-            let mut draining = false;
-            world.queued = (1..=tasks).collect();
-            let quiet = std::iter::repeat_n([2, 3], 200).flatten();
-            for step in std::iter::once(0).chain(steps).chain(quiet) {
-                let input = match step {
-                    0 => Some(Input::Wake),
-                    1 => Some(Input::Cancel(task_id(u128::from(step)), DecidedBy::User)),
-                    2 => world.claimed(),
-                    3 => world.running.pop().map(|id| Input::Ended(task_id(id))),
-                    4 if world.claims > 0 => {
-                        world.claims -= 1;
-                        let actions = core.handle(Input::ClaimFailed);
-                        world.act(actions);
-                        Some(Input::Wake)
-                    }
-                    5 if !draining => {
-                        draining = true;
-                        Some(Input::Drain)
-                    }
-                    _ => None,
-                };
-                if let Some(input) = input {
-                    let actions = core.handle(input);
-                    world.act(actions);
-                }
-                proptest::prop_assert!(world.claims <= 1);
-                proptest::prop_assert!(world.running.len() <= 3 || draining);
-            }
-            proptest::prop_assert!(world.running.is_empty() && world.claims == 0);
-            if draining {
-                proptest::prop_assert!(world.drained > 0, "the drain never ended");
-            } else {
-                proptest::prop_assert!(world.queued.is_empty(), "a task was left waiting");
-            }
-        }
     }
 }

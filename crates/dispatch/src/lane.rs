@@ -382,6 +382,7 @@ impl Lane {
                 Action::Discard(runner) => self.discard(runner),
                 Action::Acknowledge(position) => self.acknowledge(position, None),
                 Action::Ended(task) => self.ended(task),
+                Action::Lost(task, by) => self.lost(task, by),
             }
         }
     }

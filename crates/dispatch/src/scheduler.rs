@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use boocoder_backend::{AgentSpec, Registry};
 use boocoder_model::{AgentName, Answer, ChatId, DecidedBy, Interaction, Task, TaskId, TaskState, TurnOutcome};
-use boocoder_store::Change;
+use boocoder_store::{Change, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
@@ -83,7 +83,7 @@ impl Scheduler {
         loop {
             tokio::select! {
                 Some(input) = inputs.recv() => {
-                    if let Input::Ended(task) = &input {
+                    if let Input::Ended(task) | Input::Lost(task, _) = &input {
                         self.lanes.remove(&LaneKey::Task(*task));
                     }
                     self.tell(input).await;
@@ -262,10 +262,15 @@ impl Scheduler {
                 frames: vec![subject.frame(task_updated(&task))],
                 changes: vec![Change::UpdateTask { task, from: TaskState::Running }],
             };
-            if let Err(error) = parts.log.write(entry).await {
-                tracing::error!(task = %id, %error, "a task that cannot run could not be settled");
-            }
-            let _ = parts.scheduler.send(Input::Ended(id)).await;
+            let input = match parts.log.write(entry).await {
+                Err(error) if is_of_task(&error) => Input::Lost(id, None),
+                Err(error) => {
+                    tracing::error!(task = %id, %error, "a task that cannot run could not be settled");
+                    Input::Ended(id)
+                }
+                Ok(()) => Input::Ended(id),
+            };
+            let _ = parts.scheduler.send(input).await;
         });
     }
 
@@ -305,6 +310,11 @@ impl Scheduler {
             }
         });
     }
+}
+
+/// Whether an entry was refused since its task is not in the state that it should be in.
+pub(crate) fn is_of_task(error: &StoreError) -> bool {
+    matches!(error, StoreError::Conflict { what: "task", .. })
 }
 
 /// Why a task fails whose agent was taken out of the configuration, or disabled, after it was accepted.

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use boocoder_backend::{AgentBackend, AgentSession, BackendError, OpenSpec};
 use boocoder_model::{
-    AgentName, Answer, ChatId, InteractionId, MessageRole, Position, Resumed, RunnerId, Task, TaskId, TaskState,
+    AgentName, Answer, ChatId, DecidedBy, InteractionId, MessageRole, Position, Resumed, RunnerId, Task, TaskId,
+    TaskState,
 };
 use boocoder_store::{StatsQuery, Store, StoreError, TaskFilter};
 use boocoder_usage_mapper::UsageMapper;
@@ -18,11 +19,13 @@ use super::{Lane, LaneParts, Step};
 use crate::command::DispatchError;
 use crate::compaction::compact;
 use crate::core;
+use crate::counters;
 use crate::env;
 use crate::history::history;
 use crate::lane_core::{Compared, Input, Opening, Prepared, Preparing};
 use crate::limits;
 use crate::log::{Entry, Queued, gone};
+use crate::scheduler::is_of_task;
 use crate::workspace::Owner;
 
 /// Tells what became of an entry.
@@ -46,15 +49,18 @@ impl Lane {
                 load(&parts, &task, know_record, &mut prepared).await?;
                 worktree(&parts, &task).await.map(drop)
             };
-            if let Err(error) = futures::future::try_join(kept, loaded).await {
-                prepared.failure = Some(error.to_string());
+            match futures::future::join(kept, loaded).await {
+                (Err(error), _) if is_of_task(&error) => prepared.lost = true,
+                (Err(error), _) => prepared.failure = Some(error.to_string()),
+                (Ok(()), Err(error)) => prepared.failure = Some(error.to_string()),
+                (Ok(()), Ok(())) => {}
             }
             Step::Prepared(prepared)
         }));
     }
 
     /// Writes what has to be on disk before something is begun. Done when it is.
-    fn keep(&mut self, kept: Option<Entry>) -> impl Future<Output = Result<(), DispatchError>> + use<> {
+    fn keep(&mut self, kept: Option<Entry>) -> impl Future<Output = Result<(), StoreError>> + use<> {
         let written = kept.map(|entry| {
             let (queued, written) = Queued::acknowledged(entry);
             self.outbox.push_back(queued);
@@ -62,7 +68,7 @@ impl Lane {
         });
         async move {
             match written {
-                Some(written) => Ok(written.await.unwrap_or_else(|_| Err(gone()))?),
+                Some(written) => written.await.unwrap_or_else(|_| Err(gone())),
                 None => Ok(()),
             }
         }
@@ -228,6 +234,23 @@ impl Lane {
             if let Err(error) = parts.workspaces.discard_unused(task).await {
                 tracing::warn!(%task, %error, "the worktree of a task could not be removed");
             }
+            Step::Nothing
+        }));
+    }
+
+    /// The task is not this lane's any more. Should it be claimed again, it comes anew.
+    pub(super) fn lost(&mut self, task: TaskId, by: Option<DecidedBy>) {
+        tracing::warn!(%task, "the database lost the claim of a task before its turn began");
+        counters::claim_lost();
+        self.closing |= self.once;
+        let (scheduler, parts, once) = (self.parts.scheduler.clone(), Arc::clone(&self.parts), self.once);
+        self.steps.push(Box::pin(async move {
+            // Before it can be claimed once more, which needs the worktree.
+            if once && let Err(error) = parts.workspaces.discard_unused(task).await {
+                tracing::warn!(%task, %error, "the worktree of a task could not be removed");
+            }
+            // A scheduler that has gone has nothing left to schedule.
+            let _ = scheduler.send(core::Input::Lost(task, by)).await;
             Step::Nothing
         }));
     }

@@ -55,3 +55,25 @@ fn a_task_of_its_own_closes_its_agent_when_it_is_settled() {
     bench.tell(Input::Compared(Box::default()));
     assert!(matches!(bench.tell(Input::Settled)[..], [Action::CloseSession(None), Action::Ended(_)]));
 }
+
+#[test]
+fn a_turn_whose_task_is_not_the_lanes_any_more_is_dropped_and_nothing_of_it_is_kept() {
+    let lost = || Input::Prepared(Box::new(Prepared { lost: true, ..Prepared::default() }));
+    let mut bench = Bench::new();
+    bench.run(Approval::Ask);
+    assert!(matches!(bench.tell(lost())[..], [Action::Lost(task, None)] if task == task_id()));
+    assert!(bench.lane.is_idle());
+    bench.run(Approval::Ask);
+    bench.tell(Input::Cancel(task_id(), DecidedBy::User));
+    assert!(matches!(bench.tell(lost())[..], [Action::Lost(_, Some(DecidedBy::User))]));
+
+    // An agent that waits goes on waiting, but not for ever.
+    let mut bench = Bench::running(Approval::Ask);
+    bench.end(done());
+    bench.tell(Input::Compared(Box::default()));
+    bench.tell(Input::Settled);
+    bench.run(Approval::Ask);
+    assert_eq!(bench.lane.poll_timeout(), None);
+    bench.tell(lost());
+    assert!(bench.lane.poll_timeout().is_some());
+}

@@ -102,6 +102,8 @@ pub(crate) struct Prepared {
     pub(crate) ledger: Option<UsageMapper>,
     /// Why the turn cannot go on, if it cannot.
     pub(crate) failure: Option<String>,
+    /// That it has not begun: the task is not this lane's, since the database lost its claim.
+    pub(crate) lost: bool,
 }
 
 /// What comparing the worktree brought.

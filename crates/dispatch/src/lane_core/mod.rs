@@ -103,6 +103,8 @@ pub(crate) enum Action {
     Acknowledge(Position),
     /// The turn of this task is settled.
     Ended(TaskId),
+    /// The turn of this task has not begun and will not: nothing of it is kept. With who wanted it to stop, if somebody did.
+    Lost(TaskId, Option<DecidedBy>),
 }
 
 /// A question that waits for a human.

@@ -50,7 +50,7 @@ impl World {
                     self.settling = true;
                 }
                 Action::CloseSession(_) => (self.open, self.turn) = (false, None),
-                Action::Ended(_) => self.ended += 1,
+                Action::Ended(_) | Action::Lost(..) => self.ended += 1,
             }
         }
     }
@@ -111,6 +111,8 @@ impl World {
             12 => take(&mut self.comparing).map(|()| Input::Compared(Box::default())),
             13 => take(&mut self.settling).map(|()| Input::Settled),
             14 => take(&mut self.settling).map(|()| Input::SettleRefused("it is applied".into())),
+            15 => take(&mut self.preparing)
+                .map(|()| Input::Prepared(Box::new(Prepared { lost: true, ..Prepared::default() }))),
             _ => None,
         }
     }
@@ -120,7 +122,7 @@ proptest! {
     #[test]
     fn a_turn_ends_once_and_so_does_every_question(
         autonomous in any::<bool>(),
-        steps in prop::collection::vec(prop::collection::vec(0..15_u8, 0..40), 1..4),
+        steps in prop::collection::vec(prop::collection::vec(0..16_u8, 0..40), 1..4),
     ) {
         let (mut bench, mut world) = (Bench::new(), World::default());
         for (turns, steps) in steps.into_iter().enumerate() {

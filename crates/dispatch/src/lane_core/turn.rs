@@ -86,6 +86,12 @@ impl LaneCore {
 
     pub(super) fn prepared(&mut self, prepared: Prepared, now: Timestamp) -> Vec<Action> {
         let Some(current) = self.take(|phase| matches!(phase, Phase::Preparing(_))) else { return Vec::new() };
+        if prepared.lost {
+            if self.live.is_some() {
+                self.keeping.rest(now);
+            }
+            return vec![Action::Lost(current.task.id, current.cancelled_by)];
+        }
         if let Some(record) = prepared.record {
             self.record = Some(record);
         }

@@ -1,6 +1,8 @@
 //! A dispatcher over a store in memory, with agents that outlive it.
 
 #[cfg(test)]
+mod claims;
+#[cfg(test)]
 mod postgres;
 #[cfg(test)]
 mod restart;

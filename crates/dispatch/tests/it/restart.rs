@@ -23,9 +23,9 @@ use crate::runners::World;
 const ALL: ReadBudget = ReadBudget { frames: usize::MAX, bytes: usize::MAX };
 
 /// What outlives a dispatcher, and the one that runs.
-struct Bench {
+pub(crate) struct Bench {
     store: Arc<dyn Store>,
-    world: World,
+    pub(crate) world: World,
     repo: TestRepo,
     worktrees: tempfile::TempDir,
     running: Option<(Runtime, Dispatcher)>,
@@ -63,8 +63,12 @@ pub(crate) fn options() -> TaskOptions {
 
 impl Bench {
     fn new() -> Self {
+        Self::over(Arc::new(MemStore::new()))
+    }
+
+    pub(crate) fn over(store: Arc<dyn Store>) -> Self {
         let mut bench = Self {
-            store: Arc::new(MemStore::new()),
+            store,
             world: World::default(),
             repo: TestRepo::new().unwrap(),
             worktrees: tempfile::tempdir().unwrap(),
@@ -109,7 +113,7 @@ impl Bench {
         drop(dispatcher);
     }
 
-    fn run<T>(&self, work: impl AsyncFnOnce(Dispatcher) -> T) -> T {
+    pub(crate) fn run<T>(&self, work: impl AsyncFnOnce(Dispatcher) -> T) -> T {
         let (runtime, dispatcher) = self.running.as_ref().unwrap();
         runtime.block_on(work(dispatcher.clone()))
     }
@@ -119,7 +123,7 @@ impl Bench {
         self.run(async |_| tokio::time::sleep(Duration::from_millis(millis)).await);
     }
 
-    fn send(&self, content: &str) -> TaskId {
+    pub(crate) fn send(&self, content: &str) -> TaskId {
         let message = NewMessage {
             session_id: self.session.unwrap(),
             chat_id: None,
@@ -130,7 +134,7 @@ impl Bench {
     }
 
     /// A task that belongs to no session.
-    fn add_task(&self, input: &str) -> TaskId {
+    pub(crate) fn add_task(&self, input: &str) -> TaskId {
         self.run(async |dispatcher| {
             let project_id = dispatcher.store().projects().await.unwrap()[0].id;
             let input = vec![ContentPart::Text(input.to_owned())];
@@ -160,7 +164,7 @@ impl Bench {
         })
     }
 
-    fn frames(&self) -> Vec<Frame> {
+    pub(crate) fn frames(&self) -> Vec<Frame> {
         let session = self.session.unwrap();
         let stored =
             self.run(async |dispatcher| dispatcher.store().frames_after(session, Seq::ZERO, ALL).await.unwrap());
@@ -170,7 +174,7 @@ impl Bench {
     }
 
     /// Lets everything come to its end.
-    fn calm(&self) {
+    pub(crate) fn calm(&self) {
         for _ in 0..2000 {
             let stepped = self.world.step();
             self.answer();
