@@ -8,11 +8,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use boocoder_model::{
     AgentName, AgentSession, Chat, ChatId, Fence, Interaction, InteractionId, Message, PendingChange, PendingId,
-    Project, ProjectId, Runner, RunnerId, Seq, ServerId, Session, SessionId, Task, TaskId, TaskState, Turn, Worktree,
+    Project, ProjectId, Runner, RunnerId, Seq, ServerId, Session, SessionId, Task, TaskId, TaskState, Turn, UsageEntry,
+    Worktree,
 };
 use boocoder_store::{
-    Change, InteractionFilter, MemStore, News, Owned, ReadBudget, Store, StoreError, StoredFrame, TaskFilter, Wish,
-    WriteBatch, Writer,
+    Change, Groups, InteractionFilter, MemStore, News, Owned, ReadBudget, StatsQuery, Store, StoreError, StoredFrame,
+    TaskFilter, TurnCounts, UsageSum, Wish, WriteBatch, Writer,
 };
 use boocoder_wire::FrameBody;
 use jiff::Timestamp;
@@ -141,6 +142,9 @@ delegate! {
     worktree_of_session(id: SessionId) -> Option<Worktree>;
     worktree_of_task(id: TaskId) -> Option<Worktree>;
     orphaned_worktrees() -> Vec<Worktree>;
+    usage(query: &StatsQuery) -> Groups<UsageSum>;
+    usage_of_task(id: TaskId) -> Vec<UsageEntry>;
+    turn_counts(query: &StatsQuery) -> Groups<TurnCounts>;
 }
 
 #[test]
