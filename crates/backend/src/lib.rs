@@ -89,7 +89,7 @@ pub use environment::{Environment, environment_for};
 pub use error::BackendError;
 pub use limits::Limits;
 pub use oneshot::OneshotBackend;
-pub use opencode::{OpencodeBackend, host_server};
+pub use opencode::{OpencodeBackend, check_opencode_version, host_server};
 pub use process::{OWNER, end_leftovers};
 pub use registry::{AgentOverride, Registry, builtins, locate, probe_version};
 pub use router::RouterBackend;

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use boocoder_backend::{AgentSpec, Environment, OutputForm, PromptBy, Protocol, probe_version};
+use boocoder_backend::{AgentSpec, Environment, OutputForm, PromptBy, Protocol, check_opencode_version, probe_version};
 use clap::Args;
 use futures::future::join_all;
 use serde::Serialize;
@@ -42,7 +42,7 @@ pub(super) struct AgentLine {
     warm: bool,
     /// What is doubtful about its configuration.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) doubts: Vec<&'static str>,
+    pub(super) doubts: Vec<String>,
 }
 
 impl Agents {
@@ -83,6 +83,10 @@ async fn line(agent: &AgentSpec, environment: &Environment) -> AgentLine {
         None => (None, None),
     };
     let is_command_line = agent.protocol == Protocol::Pty;
+    let mut doubts: Vec<_> = agent.doubts().into_iter().map(str::to_owned).collect();
+    if let (Protocol::Opencode, Some(version)) = (agent.protocol, &version) {
+        doubts.extend(check_opencode_version(version).err().map(|error| error.to_string()));
+    }
     AgentLine {
         name: agent.name.to_string(),
         label: agent.label.clone(),
@@ -108,7 +112,7 @@ async fn line(agent: &AgentSpec, environment: &Environment) -> AgentLine {
             OutputForm::CodexJson => "codex-json",
         }),
         warm: agent.warm,
-        doubts: agent.doubts(),
+        doubts,
     }
 }
 

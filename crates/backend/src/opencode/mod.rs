@@ -43,6 +43,7 @@ use self::shared::Hosts;
 pub use self::shared::host_server;
 use self::stream::Reader;
 use self::v1::Client;
+pub use self::v1::check_version as check_opencode_version;
 use crate::limits::{COMMAND_QUEUE, EVENT_QUEUE, INCOMING_QUEUE, LOOK_PAUSE};
 use crate::session::SessionHandle;
 use crate::{AgentBackend, BackendError, Environment, OpenSpec, Opened, PromptSupport, Protocol, SessionInfo};

@@ -266,8 +266,11 @@ impl Client {
     }
 }
 
-/// A version of which the protocol is known.
-pub(super) fn check_version(version: &str) -> Result<(), BackendError> {
+/// Whether a version of opencode is one whose HTTP server this program can use: its major version is 1.
+///
+/// # Errors
+/// [`BackendError::Unsupported`], which says what to configure instead.
+pub fn check_version(version: &str) -> Result<(), BackendError> {
     if version.split('.').next() == Some(MAJOR) {
         return Ok(());
     }
