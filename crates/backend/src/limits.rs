@@ -153,6 +153,9 @@ pub(crate) const UNREACHABLE: Duration = Duration::from_secs(20);
 /// How long an opencode server that several sessions share lives on after the last of them.
 pub(crate) const SERVER_LINGER: Duration = Duration::from_secs(120);
 
+/// How long a shared server has to answer whoever wants to use it.
+pub(crate) const SERVER_ANSWERS: Duration = Duration::from_secs(10);
+
 /// How often the process that keeps a shared server looks whether anybody uses it.
 pub(crate) const SERVER_PAUSE: Duration = Duration::from_millis(200);
 

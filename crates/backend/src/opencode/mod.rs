@@ -148,7 +148,7 @@ async fn enter(spec: &OpenSpec, server: &Arc<Server>) -> Result<Opened, BackendE
         Some(old) if client.has_session(old.as_str()).await? => (old.as_str().to_owned(), Resumed::Native),
         Some(_) | None => (client.create_session(TITLE).await?, Resumed::New),
     };
-    let claim = server.claim(&native_id, directory)?;
+    let claim = server.claim(&native_id, directory).await?;
     let response = client.events().await?;
     if resumed == Resumed::Native {
         stop_left(&client, &native_id, spec).await?;

@@ -71,13 +71,13 @@ impl Server {
     }
 
     /// Says that somebody looks after this session, if others may have to once nobody does.
-    pub(super) fn claim(&self, session: &str, directory: &str) -> Result<Option<Claim>, BackendError> {
+    pub(super) async fn claim(&self, session: &str, directory: &str) -> Result<Option<Claim>, BackendError> {
         match &self.life {
             // It ends with this program, and so does all that it does.
             Life::Own(_) => Ok(None),
             Life::Shared(lease) => {
                 let spawn_error = |source| BackendError::Spawn { command: "opencode".to_owned(), source };
-                lease.claim(session, directory).map(Some).map_err(spawn_error)
+                lease.claim(session, directory).await.map(Some).map_err(spawn_error)
             }
         }
     }

@@ -35,7 +35,7 @@ use uuid::Uuid;
 use super::server::{self, LOOK, Server};
 use super::turns::abort;
 use super::v1::{Address, Client};
-use crate::limits::{LOCK_PAUSE, LOCK_ROUNDS, RUNNER_LOG_TAIL, SERVER_LINGER, SERVER_PAUSE};
+use crate::limits::{LOCK_PAUSE, LOCK_ROUNDS, RUNNER_LOG_TAIL, SERVER_ANSWERS, SERVER_LINGER, SERVER_PAUSE};
 use crate::process::{RUNNER, Whose, end, wait_gone};
 use crate::runner::{By, Doing, OpenForm, Place, Read, RunnerError};
 use crate::{AgentSpec, BackendError, Environment, OpenSpec, environment_for};
@@ -93,11 +93,15 @@ impl Claim {
 }
 
 impl Lease {
-    /// Claims a session. The file is whole and locked before anybody can see it.
-    pub(super) fn claim(&self, session: &str, directory: &str) -> io::Result<Claim> {
+    /// Claims a session, once the host has stopped what an earlier owner has left. The file is whole and locked before
+    /// anybody can see it.
+    pub(super) async fn claim(&self, session: &str, directory: &str) -> io::Result<Claim> {
         let dir = self.place.dir().join(SESSIONS);
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
         let name = hex(&Sha256::digest(session));
+        while File::open(dir.join(&name)).is_ok_and(|left| matches!(left.try_lock(), Err(TryLockError::WouldBlock))) {
+            sleep(LOOK).await;
+        }
         let new = dir.join(format!("{name}.{}", std::process::id()));
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
         file.lock()?;
@@ -143,8 +147,10 @@ impl Hosts {
         let mut started: Option<Child> = None;
         loop {
             if let Some(held) = lease(place.dir(), File::try_lock_shared).map_err(spawn_error)? {
+                // A host that was killed has left its address, and the next one is alive before that is gone.
                 if place.is_alive()
                     && let Some(Listening { address, pid }) = read(&place.dir().join(ADDRESS))
+                    && listens(&address).await
                 {
                     reap(started);
                     return Ok(Server::shared(address, pid, Lease { place: place.clone(), _held: held }));
@@ -231,6 +237,7 @@ pub async fn host_server(dir: PathBuf, mark: String, ours: Environment) -> Resul
     let Read(spec) =
         serde_json::from_slice::<Read<OpenForm>>(&told).map_err(io::Error::from).doing("read the agent")?;
     let Some(_lock) = lock(&place).await? else { return Ok(()) };
+    let _ = std::fs::remove_file(place.dir().join(ADDRESS));
     // What an earlier host that was killed has left.
     end(Whose::Agents(mark.clone()), spec.agent.limits.kill).await;
     let result = keep(&place, &mark, &spec.agent, &ours).await;
@@ -314,8 +321,18 @@ async fn stop_orphans(place: &Place, address: &Address, agent: &AgentSpec) {
             }
             tracing::info!(session, "a session that nobody looks after was stopped");
         }
+        // Whoever claims the session waits for the lock, so it is still the same file.
         let _ = std::fs::remove_file(&path);
         drop(file);
+    }
+}
+
+/// Whether a server answers there.
+async fn listens(address: &Address) -> bool {
+    match Client::new(address.clone(), "/".to_owned(), SERVER_ANSWERS) {
+        // What it answers is looked at when a session is entered.
+        Ok(client) => !matches!(client.version().await, Err(BackendError::Closed)),
+        Err(_) => false,
     }
 }
 

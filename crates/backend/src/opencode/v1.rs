@@ -235,7 +235,9 @@ impl Client {
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.address.url));
-        request.query(&[("directory", &self.directory)]).basic_auth(USER, Some(&self.address.password))
+        let request = request.basic_auth(USER, Some(&self.address.password));
+        // What concerns the server as a whole must not make it load a directory.
+        if path.starts_with("/global/") { request } else { request.query(&[("directory", &self.directory)]) }
     }
 
     async fn answer(&self, path: &str, request: RequestBuilder, limit: Option<Duration>) -> Result<Value, ApiError> {
