@@ -282,7 +282,21 @@ async fn a_chat_goes_from_real_opencode_to_another_agent_and_back() {
     let expected = [("one.txt", "opencode"), ("three.txt", "opencode"), ("two.txt", "demo")];
     let expected = expected.map(|(path, agent)| (json!(path), json!(agent)));
     assert_eq!(rows, expected.iter().map(|(path, agent)| (path, agent)).collect::<Vec<_>>(), "{pending}");
+    real.does_a_task_without_a_chat().await;
     real.server.stop().await;
+}
+
+impl Real {
+    /// A task of its own gets a native session and a worktree of its own.
+    async fn does_a_task_without_a_chat(&self) {
+        let project = self.server.get("/api/projects").await[0]["id"].clone();
+        let task = json!({"project_id": project, "agent": self.name, "input": "MOCK:TEXT on my own."});
+        let id = self.server.post("/api/tasks", task).await["id"].as_str().unwrap().to_owned();
+        let ended = self.server.ended(&id).await;
+        assert_eq!((&ended["state"], &ended["chat_id"]), (&json!("completed"), &Value::Null), "{ended}");
+        assert_eq!(ended["output"].as_str().unwrap().trim(), "on my own.");
+        assert_eq!(ended["execution_path"], "opencode");
+    }
 }
 
 /// The process of the server that opencode's sessions share. It is nobody's child.
