@@ -84,7 +84,8 @@ impl UsageTotals {
 
     /// Tokens of both kinds together.
     pub const fn tokens(&self) -> u64 {
-        self.input.saturating_add(self.output)
+        let tokens = self.input.saturating_add(self.output);
+        if tokens > MAX_COUNT { MAX_COUNT } else { tokens }
     }
 
     /// The cost in the main currency: US dollars if there is one in them, else the only one that there is. None where
@@ -285,6 +286,12 @@ mod tests {
     fn folded(counts: TokenCounts) -> (u64, u64) {
         let usage = counts.fold(None);
         (usage.input, usage.output)
+    }
+
+    #[test]
+    fn no_sum_is_too_large_to_keep() {
+        let most = UsageTotals { input: MAX_COUNT, output: MAX_COUNT, ..UsageTotals::default() };
+        assert_eq!(most.tokens(), MAX_COUNT);
     }
 
     #[test]

@@ -71,6 +71,7 @@ fn read(asked: &Asked) -> Result<StatsQuery, ApiError> {
     }
     let agent = match given.get("agent").copied() {
         Some("") => return Err(refused("agent is empty".to_owned())),
+        Some(agent) if agent.contains('\0') => return Err(refused("agent has a NUL in it".to_owned())),
         agent => agent.map(Into::into),
     };
     let (from, to) = (time(given.get("from").copied(), "from")?, time(given.get("to").copied(), "to")?);
@@ -184,6 +185,7 @@ mod tests {
             ("form=2026-11-28T00:00:00Z", "invalid_query"),
             ("agent=a&agent=b", "invalid_query"),
             ("agent=", "invalid_query"),
+            ("agent=a\0b", "invalid_query"),
             ("project_id=x", "invalid_query"),
             ("session_id=x", "invalid_query"),
             ("chat_id=", "invalid_query"),

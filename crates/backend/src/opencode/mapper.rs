@@ -130,9 +130,10 @@ impl Mapper {
         }
     }
 
-    /// A turn begins: what is remembered of the tools and steps of older ones is not needed any more.
+    /// A turn begins: what is remembered of the tools and steps of older ones is not needed any more, and none of them makes
+    /// the session busy.
     pub(super) fn begin_turn(&mut self) {
-        self.tools.retain(|_, (_, call)| !call.status.is_final());
+        self.tools.clear();
         // Of messages that have ended nothing is read any more, so their steps cannot come again.
         self.steps.clear();
         self.retry = None;
@@ -187,14 +188,20 @@ impl Mapper {
         }
     }
 
-    /// Takes messages as the server keeps them, each with its parts: what was missed of the turns that they belong to.
-    pub(super) fn handle_messages(&mut self, messages: &[Value]) -> Vec<Said> {
+    /// Takes messages as the server keeps them, each with its parts: what was missed of the turn that answers `prompt`. The
+    /// rest is history: it was said in its time, be it by another process.
+    pub(super) fn handle_messages(&mut self, messages: &[Value], prompt: Option<&str>) -> Vec<Said> {
         let mut said = Vec::new();
         let known: BTreeSet<String> = self.texts.keys().cloned().collect();
         for message in messages {
             let info = &message["info"];
             let Some(id) = info["id"].as_str().filter(|id| !self.has_ended(id)) else { continue };
             let is_child = info["sessionID"].as_str().is_some_and(|of| of != self.session);
+            let is_of_turn =
+                [&info["parentID"], &info["id"]].into_iter().any(|of| prompt.is_some() && of.as_str() == prompt);
+            if !is_child && !is_of_turn && !self.messages.contains_key(id) {
+                continue;
+            }
             if !is_child {
                 self.remember(id, info);
             }

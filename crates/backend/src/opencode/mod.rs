@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `v1` | the protocol: every path, every body, the version |
 //! | `server`, `shared` | the server's process: our own, or one that all sessions of a data directory share |
-//! | `stream` | the event stream, opened anew when it breaks, and what was missed asked for |
+//! | `stream`, `sse` | the event stream, opened anew when it breaks, and what was missed asked for |
 //! | `session`, `turns` | the one actor of a session |
 //! | `mapper`, `reading`, `filter` | from events to what the agent said and did: pure |
 //! | `settle` | when a turn is over: pure |
@@ -21,6 +21,7 @@ mod session;
 mod settings;
 mod settle;
 pub(crate) mod shared;
+mod sse;
 mod stream;
 mod turns;
 mod v1;
@@ -142,6 +143,10 @@ impl AgentBackend for OpencodeBackend {
 async fn enter(spec: &OpenSpec, server: &Arc<Server>) -> Result<Opened, BackendError> {
     let limits = &spec.agent.limits;
     let directory = spec.cwd.to_str().ok_or_else(|| BackendError::Unsupported("a path that is no text".to_owned()))?;
+    if directory.contains('%') {
+        // The server takes escapes out of it twice, and would work elsewhere.
+        return Err(BackendError::Unsupported(format!("a path with % in it: {directory}")));
+    }
     let client = Client::new(server.address.clone(), directory.to_owned(), limits.control)?;
     let version = client.version().await?;
     let (native_id, resumed) = match &spec.resume {

@@ -227,7 +227,8 @@ impl Session {
         for child in &snapshot.children {
             self.mapper.note_child(child);
         }
-        for said in self.mapper.handle_messages(&snapshot.messages) {
+        let prompt = self.settlement.prompt().map(str::to_owned);
+        for said in self.mapper.handle_messages(&snapshot.messages, prompt.as_deref()) {
             self.said(said);
         }
         let asked: Vec<_> = snapshot.permissions.iter().chain(&snapshot.questions).cloned().collect();
@@ -377,6 +378,8 @@ impl Session {
     /// What is open ends here.
     async fn finish(mut self) {
         let requested = matches!(self.life, Life::Closing { .. });
+        // What was not seen to stop is the host's to stop.
+        let has_stopped = self.settlement.prompt().is_none();
         let (reason, decided_by) = match &self.life {
             Life::Lost(why) => (why.clone(), DecidedBy::Crash),
             Life::Open | Life::Closing { .. } => ("the agent session was closed".to_owned(), DecidedBy::Policy),
@@ -395,7 +398,7 @@ impl Session {
         reader.abort();
         // However it ended, it does not hold the server any more.
         let _ = reader.await;
-        if let Some(claim) = claim.filter(|_| requested) {
+        if let Some(claim) = claim.filter(|_| requested && has_stopped) {
             claim.give_up();
         }
         server.release().await;

@@ -107,12 +107,13 @@ impl Settlement {
     /// The agent did something in answer to `prompt`. Whether that is the turn that runs.
     pub(super) fn handle_event(&mut self, prompt: &str, event: &AgentEvent, now: Duration) -> bool {
         let Some(running) = self.running.as_mut().filter(|running| running.prompt == prompt) else { return false };
-        running.begun = true;
         running.after_tools &= !event.is_work();
         running.idle = None;
-        if running.cancelled.is_none() {
+        if !running.begun && running.cancelled.is_none() {
+            // The prompt is not lost. What makes us look later stays: a late event is no sign that there is more to come.
             running.look = None;
         }
+        running.begun = true;
         let key = TurnKey::from(prompt);
         matches!(self.guard.handle_keyed_event(&key, event, now), Verdict::Belongs(_) | Verdict::Session)
     }
@@ -364,6 +365,15 @@ mod tests {
         it.handle_idle(ms(2));
         assert_eq!(it.handle_looked(false, ms(300)), Decision::Wait);
         assert_eq!(status(&it.handle_looked(false, ms(300) + PROMPT_BEGINS)), Some(TurnStatus::Failed));
+    }
+
+    #[test]
+    fn an_event_that_comes_late_does_not_keep_the_server_from_being_asked() {
+        let mut it = begun(ONE, "a", ms(0));
+        it.handle_event("a", &text(), ms(1));
+        it.handle_idle(ms(2));
+        it.handle_event("a", &text(), ms(3));
+        assert_eq!(it.poll_look(), Some(ms(2) + LOOK_PAUSE));
     }
 
     #[test]

@@ -193,21 +193,27 @@ impl Hosts {
     }
 }
 
-/// Asks the hosts under `dir` to end, as soon as nobody uses their servers. Done when they have, or after `limit`.
+/// Ends the servers under `dir` that nobody uses: the hosts are asked, and what a host that was killed has left is ended.
+/// Done when they have ended, or after `limit`.
 pub(crate) async fn end_unused(dir: &Path, owner: &str, limit: Duration) {
-    let deadline = Instant::now() + limit;
-    for (id, place) in places(dir) {
-        // Whoever was the last one may still be on its way out.
-        while place.is_alive() && Instant::now() < deadline {
-            if lease(place.dir(), File::try_lock).ok().flatten().is_some() {
-                let mark = format!("{owner}/{id}");
-                end(Whose::Runner(mark.clone()), deadline.saturating_duration_since(Instant::now())).await;
-                // One that had to be killed could not end its server.
-                end(Whose::Agents(mark), LOOK).await;
+    let ending = places(dir).map(|(id, place)| {
+        let mark = format!("{owner}/{id}");
+        async move {
+            // Whoever was the last one may still be on its way out.
+            let deadline = Instant::now() + limit;
+            while place.is_alive() && Instant::now() < deadline {
+                if lease(place.dir(), File::try_lock).ok().flatten().is_some() {
+                    end(Whose::Runner(mark.clone()), deadline.saturating_duration_since(Instant::now())).await;
+                }
+                sleep(LOOK).await;
             }
-            sleep(LOOK).await;
+            if !place.is_alive() {
+                end(Whose::Agents(mark), SERVER_PAUSE).await;
+                let _ = std::fs::remove_file(place.dir().join(ADDRESS));
+            }
         }
-    }
+    });
+    futures::future::join_all(ending).await;
 }
 
 /// The hosts under `dir` that live.

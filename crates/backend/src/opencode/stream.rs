@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use eventsource_stream::Eventsource;
-use futures::{Stream, StreamExt};
+use futures::StreamExt;
 use reqwest::Response;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::server::Server;
+use super::sse::Events;
 use super::v1::{ApiError, Client, Snapshot};
 use crate::limits::{RECONNECT_LONGEST, RECONNECT_SHORTEST, STREAM_EVENT, STREAM_SILENCE, UNREACHABLE};
 
@@ -65,20 +65,25 @@ impl Reader {
 
     /// Hands on events until the stream breaks.
     async fn read(&self, response: Response) -> End {
-        let mut events = Box::pin(bounded(response).eventsource());
+        let (mut bytes, mut events) = (response.bytes_stream(), Events::default());
         loop {
-            let event = match timeout(STREAM_SILENCE, events.next()).await {
+            let chunk = match timeout(STREAM_SILENCE, bytes.next()).await {
                 Err(_) => return End::Broken("it was silent".to_owned()),
                 Ok(None) => return End::Broken("it ended".to_owned()),
                 Ok(Some(Err(error))) => return End::Broken(error.to_string()),
-                Ok(Some(Ok(event))) => event,
+                Ok(Some(Ok(chunk))) => chunk,
             };
-            let incoming = match serde_json::from_str::<Value>(&event.data) {
-                Ok(value) => Incoming::Event(Box::new(value)),
-                Err(_) => Incoming::Noise(event.data),
+            let Ok(events) = events.push(&chunk, STREAM_EVENT) else {
+                return End::Broken(format!("an event was longer than {STREAM_EVENT} bytes"));
             };
-            if self.to.send(incoming).await.is_err() {
-                return End::Unheard;
+            for event in events {
+                let incoming = match serde_json::from_str::<Value>(&event) {
+                    Ok(value) => Incoming::Event(Box::new(value)),
+                    Err(_) => Incoming::Noise(event),
+                };
+                if self.to.send(incoming).await.is_err() {
+                    return End::Unheard;
+                }
             }
         }
     }
@@ -116,20 +121,4 @@ impl Reader {
 
 fn next(pause: Duration) -> Duration {
     (pause * 2).min(RECONNECT_LONGEST)
-}
-
-/// The bytes of a stream, up to an event that is too long.
-fn bounded(response: Response) -> impl Stream<Item = Result<Vec<u8>, std::io::Error>> {
-    let mut since_event = 0;
-    response.bytes_stream().map(move |chunk| {
-        let chunk = chunk.map_err(std::io::Error::other)?;
-        since_event = match chunk.windows(2).rposition(|pair| pair == b"\n\n") {
-            Some(at) => chunk.len() - at,
-            None => since_event + chunk.len(),
-        };
-        if since_event > STREAM_EVENT {
-            return Err(std::io::Error::other(format!("an event is longer than {STREAM_EVENT} bytes")));
-        }
-        Ok(chunk.to_vec())
-    })
 }

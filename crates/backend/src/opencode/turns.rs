@@ -115,7 +115,11 @@ impl Session {
             }
             Done::Answered { id, reply, result } => {
                 match &result {
-                    Ok(()) | Err(BackendError::UnknownInteraction(_)) => self.questions.answered(id),
+                    Ok(()) => self.questions.answered(id),
+                    Err(BackendError::UnknownInteraction(_)) => {
+                        self.questions.answered(id);
+                        self.look();
+                    }
                     Err(_) => self.questions.unanswered(id),
                 }
                 self.turn.handle_activity(now());
@@ -130,7 +134,7 @@ impl Session {
         match result {
             Ok(()) => self.has_arrived(),
             // It may have it all the same; how the turn stands will tell.
-            Err(ApiError::Unreachable(error)) => {
+            Err(error @ (ApiError::Unreachable(_) | ApiError::Late { .. })) => {
                 tracing::debug!(%error, "nobody knows whether opencode has a prompt");
                 self.has_arrived();
             }

@@ -31,6 +31,8 @@ pub(super) struct Address {
 pub(super) enum ApiError {
     #[error("opencode's server cannot be reached: {0}")]
     Unreachable(reqwest::Error),
+    #[error("opencode did not answer {path} within {limit:?}")]
+    Late { path: String, limit: Duration },
     #[error("opencode refused {path}: {message} ({status})")]
     Refused { path: String, status: u16, message: String },
     #[error("opencode's answer to {path} is not what was asked for: {detail}")]
@@ -42,7 +44,7 @@ impl From<ApiError> for BackendError {
         match error {
             ApiError::Unreachable(_) => Self::Closed,
             ApiError::Refused { status, message, .. } => Self::Agent { code: i64::from(status), message },
-            ApiError::Odd { .. } => Self::Protocol(error.to_string()),
+            ApiError::Late { .. } | ApiError::Odd { .. } => Self::Protocol(error.to_string()),
         }
     }
 }
@@ -213,7 +215,8 @@ impl Client {
         let path = "/event";
         let request = self.request(Method::GET, path).header("accept", "text/event-stream").send();
         let response = tokio::time::timeout(self.limit, request).await;
-        let response = response.map_err(|_| odd(path, "it did not come in time"))?.map_err(ApiError::Unreachable)?;
+        let late = |_| ApiError::Late { path: path.to_owned(), limit: self.limit };
+        let response = response.map_err(late)?.map_err(ApiError::Unreachable)?;
         if response.status() != StatusCode::OK || !has_type(&response, "text/event-stream") {
             return Err(odd(path, &format!("it is no stream of events ({})", response.status())));
         }
@@ -262,7 +265,7 @@ impl Client {
             None => answering.await,
             Some(limit) => match tokio::time::timeout(limit, answering).await {
                 Ok(answer) => answer,
-                Err(_) => Err(odd(path, &format!("it did not come within {limit:?}"))),
+                Err(_) => Err(ApiError::Late { path: path.to_owned(), limit }),
             },
         }
     }

@@ -192,6 +192,11 @@ async fn what_happens_while_the_stream_is_cut_is_neither_lost_nor_doubled() {
     let cut = bench.behind_a_proxy();
     let mut rig = bench.open(Home::Here).await;
     rig.run("MOCK:TEXT warm.").await;
+    // What was said in another process is history, and is neither said nor counted again.
+    let native = rig.session.info().native_id.clone();
+    rig.close().await;
+    let (_guard, dir) = rig.leave();
+    let mut rig = Rig::open_in(Home::Here, dir, bench.agent.clone(), Some(native)).await.expect("it opens again");
     let before = bench.model.usage();
     let path = rig.at("cut.txt");
     let prompt = format!("MOCK:SLOW ms=100 chunks=30 ;; WRITE path={} content=x ;; TEXT The end.", path.display());
@@ -263,6 +268,53 @@ async fn sessions_share_a_server_that_outlives_them_and_ends_unused() {
     assert!(alive(server), "it waits for the next one");
     backend.end_unused_servers(Duration::from_secs(10)).await;
     assert!(!alive(server), "nobody uses it any more");
+}
+
+#[tokio::test]
+async fn a_host_that_is_killed_misleads_nobody_and_its_server_is_not_left_behind() {
+    let bench = Bench::new(limits()).await;
+    let backend = crate::support::runners(bench.dir.path(), &[]).with_servers(bench.dir.path().join("servers"));
+    let mut one = bench.open(Home::Runner).await;
+    one.run("MOCK:TEXT one.").await;
+    let first = one.pid();
+    kill(parent(first), Signal::KILL);
+    let mut two = bench.open(Home::Runner).await;
+    assert_eq!(two.run("MOCK:TEXT two.").await.text().trim(), "two.");
+    let second = two.pid();
+    assert!(second != first && !alive(first), "a server without a host makes way for one that has one");
+    kill(parent(second), Signal::KILL);
+    for rig in [&one, &two] {
+        rig.session.close().await;
+    }
+    backend.end_unused_servers(Duration::from_secs(10)).await;
+    assert!(!alive(second), "nothing is left of it");
+}
+
+#[tokio::test]
+async fn a_directory_may_have_any_name_but_one_that_the_server_reads_as_another() {
+    let mut bench = Bench::new(limits()).await;
+    let odd = tempfile::Builder::new().prefix("odd & ü ? # '").tempdir().expect("a directory");
+    std::fs::create_dir(odd.path().join("tree")).expect("a worktree");
+    bench.dir = Arc::new(odd);
+    let mut rig = bench.open(Home::Here).await;
+    let path = rig.at("here.txt");
+    let turn = rig.start(&format!("MOCK:WRITE path={} content=x ;; TEXT Written.", path.display())).await;
+    let (id, question, _) = rig.question().await;
+    rig.decide(id, &question, PermissionKind::AllowOnce).await;
+    assert_eq!(rig.end(turn).await.outcome.status, TurnStatus::Completed);
+    assert!(path.exists());
+    rig.close().await;
+    let escaped = tempfile::Builder::new().prefix("a%41").tempdir().expect("a directory");
+    std::fs::create_dir(escaped.path().join("tree")).expect("a worktree");
+    let opened = Rig::open_in(Home::Here, Arc::new(escaped), bench.agent.clone(), None).await;
+    assert!(matches!(opened, Err(BackendError::Unsupported(_))), "it would work in aA");
+}
+
+/// The process that started another one.
+fn parent(pid: u32) -> u32 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it lives");
+    let (_, rest) = stat.rsplit_once(')').expect("a name");
+    rest.split_whitespace().nth(1).and_then(|parent| parent.parse().ok()).expect("a parent")
 }
 
 #[tokio::test]

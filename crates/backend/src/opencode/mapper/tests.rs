@@ -122,6 +122,30 @@ fn events_that_are_written_down_late_neither_double_nor_lose_a_text() {
 }
 
 #[test]
+fn what_was_said_before_this_process_is_not_said_again() {
+    let old = turn(&["old".to_owned()]).pop().expect("an end").1;
+    let messages = old.as_array().expect("messages");
+    for prompt in [None, Some("msg_new")] {
+        assert_eq!(Mapper::new(SESSION).handle_messages(messages, prompt), []);
+    }
+    let said = Mapper::new(SESSION).handle_messages(messages, Some("msg_u"));
+    assert_eq!(sum(&said), ("old".to_owned(), 3, 1), "of the turn that runs it is");
+}
+
+#[test]
+fn a_tool_that_a_turn_left_running_keeps_no_other_turn_busy() {
+    let mut mapper = Mapper::new(SESSION);
+    mapper.handle_event(&turn(&[])[0].0);
+    let tool = json!({ "id": "prt_3", "messageID": "msg_a", "sessionID": SESSION, "type": "tool", "tool": "bash", "callID": "c",
+        "state": { "status": "running" } });
+    mapper
+        .handle_event(&json!({ "type": "message.part.updated", "properties": { "sessionID": SESSION, "part": tool } }));
+    assert!(mapper.has_running());
+    mapper.begin_turn();
+    assert!(!mapper.has_running());
+}
+
+#[test]
 fn the_work_of_a_session_that_it_started_asks_and_counts() {
     let mut mapper = Mapper::new(SESSION);
     let child = json!({ "id": "ses_2", "parentID": SESSION });
@@ -225,7 +249,7 @@ proptest! {
         if end > begin {
             mapper.handle_gap();
             let messages = events[end - 1].1.as_array().expect("messages");
-            said.extend(mapper.handle_messages(messages));
+            said.extend(mapper.handle_messages(messages, Some("msg_u")));
         }
         said.extend(events[end..].iter().flat_map(|(event, _)| mapper.handle_event(event)).collect::<Vec<_>>());
         prop_assert_eq!(sum(&said), (chunks.concat().trim_end_matches('\u{0}').to_owned(), 3, 1));
@@ -238,7 +262,7 @@ proptest! {
             mapper.handle_event(event);
         }
         mapper.handle_gap();
-        mapper.handle_messages(&events);
+        mapper.handle_messages(&events, Some(SESSION));
         mapper.cancel_running();
     }
 }
