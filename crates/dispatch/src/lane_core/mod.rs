@@ -275,9 +275,9 @@ impl LaneCore {
         self.is_settling() || self.taken >= last
     }
 
-    /// The question with this id, if it waits for a human.
+    /// The question with this id, if it waits for a human. In a turn that is being cancelled none does any more.
     pub(crate) fn question(&self, id: InteractionId) -> Option<&Question> {
-        self.current()?.questions.get(&id).map(|open| &open.question)
+        self.current().filter(|current| current.cancelled_by.is_none())?.questions.get(&id).map(|open| &open.question)
     }
 
     /// When to call with [`Input::Timeout`], if at all.

@@ -400,6 +400,15 @@ fn a_turn_past_its_limit_is_cancelled_by_the_watchdog() {
 }
 
 #[test]
+fn a_cancelled_turn_asks_nothing_any_more() {
+    let mut bench = Bench::running(Approval::Ask);
+    bench.ask(&[("once", PermissionKind::AllowOnce)]);
+    assert!(bench.lane.question(ASKED).is_some());
+    bench.tell(Input::Cancel(task(Approval::Ask).id, DecidedBy::User));
+    assert!(bench.lane.question(ASKED).is_none());
+}
+
+#[test]
 fn questions_open_at_the_end_of_a_turn_are_cancelled_with_it() {
     let mut bench = Bench::running(Approval::Ask);
     bench.ask(&[("once", PermissionKind::AllowOnce)]);
