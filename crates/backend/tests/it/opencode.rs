@@ -291,6 +291,26 @@ async fn a_host_that_is_killed_misleads_nobody_and_its_server_is_not_left_behind
 }
 
 #[tokio::test]
+async fn a_slash_command_is_run_as_one_and_its_turn_ends() {
+    let bench = Bench::new(limits()).await;
+    let mut rig = bench.open(Home::Here).await;
+    let offered = rig.until(|event| agent_event(event, |event| matches!(event, AgentEvent::Commands(_)))).await;
+    let Some(SessionEvent::Agent { event: AgentEvent::Commands(commands), .. }) = offered.last() else {
+        unreachable!()
+    };
+    assert!(commands.iter().any(|command| command.name == "init"), "{commands:?}");
+    let end = rig.run("/init be brief").await;
+    assert_eq!(end.outcome.status, TurnStatus::Completed, "{:?}", end.outcome);
+    let asked = bench.model.requests().iter().map(|request| request.body.to_string()).collect::<String>();
+    assert!(
+        asked.contains("AGENTS.md") && asked.contains("be brief") && !asked.contains("/init"),
+        "its template was sent"
+    );
+    assert_eq!(rig.run("MOCK:TEXT after.").await.text().trim(), "after.");
+    rig.close().await;
+}
+
+#[tokio::test]
 async fn a_directory_may_have_any_name_but_one_that_the_server_reads_as_another() {
     let mut bench = Bench::new(limits()).await;
     let odd = tempfile::Builder::new().prefix("odd & ü ? # '").tempdir().expect("a directory");
