@@ -156,6 +156,18 @@ pub(crate) const SERVER_LINGER: Duration = Duration::from_secs(120);
 /// How long a shared server has to answer whoever wants to use it.
 pub(crate) const SERVER_ANSWERS: Duration = Duration::from_secs(10);
 
+/// The pause between two looks at a shared server that starts or ends.
+pub(crate) const SERVER_LOOK: Duration = Duration::from_millis(20);
+
+/// The longest line of opencode's server that is looked at until it says where it listens, in bytes.
+pub(crate) const READY_LINE: u64 = 64 * 1024;
+
+/// How much of an answer is held back for one element of metadata, in bytes. What is longer is none.
+pub(crate) const METADATA: usize = 16 * 1024;
+
+/// How many ended messages of opencode are remembered, so that what comes late of them is known as such.
+pub(crate) const ENDED_MESSAGES: usize = 256;
+
 /// How often the process that keeps a shared server looks whether anybody uses it.
 pub(crate) const SERVER_PAUSE: Duration = Duration::from_millis(200);
 

@@ -9,8 +9,7 @@
 
 use std::mem::take;
 
-/// How much is held back for one element, in bytes. What is longer is no metadata.
-const HELD: usize = 16 * 1024;
+use crate::limits::METADATA as HELD;
 
 /// What every element begins with.
 const BEGIN: &str = "<dcp-";

@@ -16,9 +16,7 @@ use serde_json::Value;
 
 use super::filter::MetadataFilter;
 use super::reading::{MessageEnd, error_text, message_end, plan, raw, tool_call};
-
-/// How many ended messages are remembered, so that what comes late of them is known as such.
-const ENDED: usize = 256;
+use crate::limits::ENDED_MESSAGES;
 
 /// Events that are of no concern to a session: the server's own, and what others say, too.
 const PASSED_OVER: [&str; 14] = [
@@ -293,7 +291,7 @@ impl Mapper {
         let mut said = self.finish_texts(id);
         self.messages.remove(id);
         self.ended.push_back(id.to_owned());
-        if self.ended.len() > ENDED {
+        if self.ended.len() > ENDED_MESSAGES {
             self.ended.pop_front();
         }
         said.push(Said::Ended { prompt, end });

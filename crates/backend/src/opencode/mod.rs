@@ -130,7 +130,7 @@ impl AgentBackend for OpencodeBackend {
         match timeout(limits.start, enter(&spec, &server)).await {
             Ok(Ok(opened)) => Ok(opened),
             failed => {
-                let stderr = server.end().await.1;
+                let stderr = server.end().1;
                 server.release().await;
                 let limit = limits.start;
                 failed.unwrap_or(Err(BackendError::StartTimeout { stage: "for a session", limit, stderr }))

@@ -5,7 +5,6 @@ use std::fmt;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::ChildStdout;
@@ -14,14 +13,12 @@ use uuid::Uuid;
 
 use super::shared::{Claim, Lease};
 use super::v1::Address;
+use crate::limits::READY_LINE;
 use crate::process::{self, Process, Rest, wait_gone};
 use crate::{AgentSpec, BackendError, Environment, environment_for, locate};
 
 /// What the server says when it listens; the rest of the line is where.
 const READY: &str = "opencode server listening on ";
-
-/// The longest line that is looked at until then, in bytes.
-const READY_LINE: u64 = 64 * 1024;
 
 /// A server that sessions use.
 pub(super) struct Server {
@@ -83,7 +80,7 @@ impl Server {
     }
 
     /// How it ended, in words, once it has; and the end of what it wrote to standard error.
-    pub(super) async fn end(&self) -> (String, String) {
+    pub(super) fn end(&self) -> (String, String) {
         match &self.life {
             Life::Own(process) => {
                 let status = process.exit().map_or_else(|| "exit status unknown".to_owned(), |exit| exit.to_string());
@@ -94,8 +91,8 @@ impl Server {
     }
 
     /// The same in one line.
-    pub(super) async fn last_words(&self) -> String {
-        let (status, stderr) = self.end().await;
+    pub(super) fn last_words(&self) -> String {
+        let (status, stderr) = self.end();
         match stderr.trim() {
             "" => format!("opencode's server exited ({status})"),
             stderr => format!("opencode's server exited ({status}): {stderr}"),
@@ -170,6 +167,3 @@ async fn ready(stdout: ChildStdout) -> Option<String> {
 fn secret() -> String {
     format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
 }
-
-/// The pause between two looks at something that takes a moment.
-pub(super) const LOOK: Duration = Duration::from_millis(20);

@@ -174,8 +174,8 @@ impl Session {
     async fn next(&mut self, commands: &mut mpsc::Receiver<Command>, listening: bool) -> Next {
         let idle = self.outbox.is_empty();
         let limit = match &self.life {
-            _ if !idle => None,
             Life::Closing { until } => Some(*until),
+            _ if !idle => None,
             Life::Open | Life::Lost(_) => {
                 let look = self.settlement.poll_look().map(|at| self.start + at);
                 [look, self.turn.poll_timeout(self.is_busy())].into_iter().flatten().min()
@@ -391,7 +391,7 @@ impl Session {
             let status = if requested { "closed; the server lives on".to_owned() } else { reason };
             (status, String::new())
         } else {
-            self.server.end().await
+            self.server.end()
         };
         self.outbox.push(SessionEvent::Exited { status, stderr });
         let Self { mut outbox, claim, server, closers, reader, .. } = self;

@@ -32,10 +32,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
-use super::server::{self, LOOK, Server};
+use super::server::{self, Server};
 use super::turns::abort;
 use super::v1::{Address, Client};
-use crate::limits::{LOCK_PAUSE, LOCK_ROUNDS, RUNNER_LOG_TAIL, SERVER_ANSWERS, SERVER_LINGER, SERVER_PAUSE};
+use crate::limits::{
+    LOCK_PAUSE, LOCK_ROUNDS, RUNNER_LOG_TAIL, SERVER_ANSWERS, SERVER_LINGER, SERVER_LOOK, SERVER_PAUSE,
+};
 use crate::process::{RUNNER, Whose, end, wait_gone};
 use crate::runner::{By, Doing, OpenForm, Place, Read, RunnerError};
 use crate::{AgentSpec, BackendError, Environment, OpenSpec, environment_for};
@@ -100,7 +102,7 @@ impl Lease {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
         let name = hex(&Sha256::digest(session));
         while File::open(dir.join(&name)).is_ok_and(|left| matches!(left.try_lock(), Err(TryLockError::WouldBlock))) {
-            sleep(LOOK).await;
+            sleep(SERVER_LOOK).await;
         }
         let new = dir.join(format!("{name}.{}", std::process::id()));
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
@@ -172,7 +174,7 @@ impl Hosts {
                     started = Some(self.launch(place, id, agent).await.map_err(spawn_error)?);
                 }
             }
-            sleep(LOOK).await;
+            sleep(SERVER_LOOK).await;
         }
     }
 
@@ -181,7 +183,10 @@ impl Hosts {
         let mark = format!("{}/{id}", self.owner);
         let mut command = Command::new(&self.program);
         command.args(&self.args).arg(place.dir()).arg(&mark).env(RUNNER, &mark);
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(place.log()?).current_dir("/");
+        // What an earlier host had to say would pass for this one's words, and grow without end.
+        let log = place.log()?;
+        log.set_len(0)?;
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log).current_dir("/");
         let mut child = command.spawn()?;
         let (agent, cwd) = (agent.clone(), place.dir().to_owned());
         let spec = OpenSpec { agent, cwd, resume: None, runner: RunnerId::from_uuid(id) };
@@ -205,7 +210,7 @@ pub(crate) async fn end_unused(dir: &Path, owner: &str, limit: Duration) {
                 if lease(place.dir(), File::try_lock).ok().flatten().is_some() {
                     end(Whose::Runner(mark.clone()), deadline.saturating_duration_since(Instant::now())).await;
                 }
-                sleep(LOOK).await;
+                sleep(SERVER_LOOK).await;
             }
             if !place.is_alive() {
                 end(Whose::Agents(mark), SERVER_PAUSE).await;
@@ -230,8 +235,8 @@ fn places(dir: &Path) -> impl Iterator<Item = (Uuid, Place)> {
 }
 
 /// Is the host of a server: starts it, keeps it while anybody uses it, and ends it when nobody does for long enough or,
-/// after SIGTERM, as soon as nobody does. Returns when it has ended, or when another host is there already. The agent is read from standard
-/// input. The program that calls it does nothing else.
+/// after SIGTERM, as soon as nobody does. Returns when it has ended, or when another host is there already. The agent is
+/// read from standard input. The program that calls it does nothing else.
 ///
 /// # Errors
 /// [`RunnerError`] if it cannot begin, or if the server does not start.
@@ -291,7 +296,7 @@ async fn keep(place: &Place, mark: &str, agent: &AgentSpec, ours: &Environment) 
         tokio::select! {
             _ = gone.wait_for(|gone| *gone) => break None,
             _ = terminate.recv() => asked = true,
-            () = sleep(SERVER_PAUSE) => stop_orphans(place, &address, agent).await,
+            () = sleep(SERVER_PAUSE) => stop_orphans(place, &address).await,
         }
         match lease(place.dir(), File::try_lock).doing("take the lease")? {
             None => unused_since = None,
@@ -312,13 +317,13 @@ async fn keep(place: &Place, mark: &str, agent: &AgentSpec, ours: &Environment) 
 }
 
 /// Stops the sessions that nobody looks after any more: what they do is not to go on unseen.
-async fn stop_orphans(place: &Place, address: &Address, agent: &AgentSpec) {
+async fn stop_orphans(place: &Place, address: &Address) {
     for entry in place.dir().join(SESSIONS).read_dir().into_iter().flatten().flatten() {
         let path = entry.path();
         let Some(file) = File::open(&path).ok().filter(|file| file.try_lock().is_ok()) else { continue };
         if let Some(Claimed { session, directory }) = read(&path) {
             let stopped = async {
-                let client = Client::new(address.clone(), directory, agent.limits.control)?;
+                let client = Client::new(address.clone(), directory, SERVER_ANSWERS)?;
                 abort(&client, &session, std::slice::from_ref(&session)).await
             };
             if let Err(error) = stopped.await {

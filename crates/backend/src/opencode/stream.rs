@@ -102,7 +102,7 @@ impl Reader {
                 Err(error) => error.to_string(),
             };
             if self.to.is_closed() || !self.server.is_alive() {
-                return Err(self.server.last_words().await);
+                return Err(self.server.last_words());
             }
             if Instant::now() >= deadline {
                 return Err(why);
