@@ -195,6 +195,7 @@ answer '{"protocolVersion":1}'
 setsid sh -c 'trap "" TERM; sleep 600 & sleep 600' >/dev/null 2>&1 &
 env -i setsid sleep 600 >/dev/null 2>&1 &
 answer '{"sessionId":"s"}'
+: > answered
 while :; do read -r line || sleep 1; done
 "#;
 

@@ -103,14 +103,16 @@ async fn what_a_killed_program_left_is_ended_and_nothing_of_another_owner() {
 #[tokio::test]
 async fn agents_that_ignore_every_polite_word_are_ended_with_what_lost_its_mark() {
     let agent = vec!["/bin/sh".into(), "-c".into(), STUBBORN.into()];
-    // The shell itself and what it has in the background; what it runs on the way ends by itself.
-    let is_ready = |_: &Path, family: &[u32]| {
+    // The shell itself and what it has in the background, once it has said all that it says: a shell that still writes
+    // would die of its broken pipe.
+    let is_ready = |tree: &Path, family: &[u32]| {
         let name = |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        family.iter().filter(|pid| name(pid) == "sleep\n").count() == 3
+        let sleeping = family.iter().filter(|pid| name(pid) == "sleep\n").count();
+        sleeping == 3 && family.len() == 5 && tree.join("answered").exists()
     };
     let mut killed = Host::start("hello", agent, is_ready).await;
     killed.kill();
-    assert!(killed.left().len() >= 5, "the end of the input means nothing to it");
+    assert_eq!(killed.left(), killed.family, "the end of the input means nothing to it");
     assert!(end_leftovers(&killed.owner(), POLITELY).await >= 5);
     assert_eq!(killed.left(), NOBODY);
 }

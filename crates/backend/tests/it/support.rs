@@ -120,8 +120,12 @@ impl Drop for Guard {
 
 /// Signals a process.
 pub(crate) fn kill(pid: u32, signal: Signal) {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
-    let _ = kill_process(pid, signal);
+    let target = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
+    let _ = kill_process(target, signal);
+    if signal == Signal::KILL {
+        // The signal is there before the process is gone, and it keeps its locks until then.
+        wait_until(PATIENCE, "the end of a killed process", || !alive(pid)).expect("in time");
+    }
 }
 
 /// Waits without keeping the runtime from its work.
