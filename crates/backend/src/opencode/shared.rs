@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | `lock` | held by the host while it lives |
 //! | `lease` | held, shared, by everybody who uses the server; when nobody does for long enough, the host ends it |
-//! | `address.json` | where the server listens and its password, while it does |
+//! | `address.json` | where the server listens and its password; locked by the host that keeps this very server, while it lives |
 //! | `end.json` | how the last server ended |
 //! | `sessions/` | a file for each session, locked by whoever looks after it; one that nobody looks after any more, since that process was killed, the host stops |
 //! | `log` | what the host had to say |
@@ -149,9 +149,7 @@ impl Hosts {
         let mut started: Option<Child> = None;
         loop {
             if let Some(held) = lease(place.dir(), File::try_lock_shared).map_err(spawn_error)? {
-                // A host that was killed has left its address, and the next one is alive before that is gone.
-                if place.is_alive()
-                    && let Some(Listening { address, pid }) = read(&place.dir().join(ADDRESS))
+                if let Some(Listening { address, pid }) = kept(place.dir())
                     && listens(&address).await
                 {
                     reap(started);
@@ -276,7 +274,7 @@ async fn keep(place: &Place, mark: &str, agent: &AgentSpec, ours: &Environment) 
     let _interrupt = signal(SignalKind::interrupt()).doing("catch signals")?;
     let _hang_up = signal(SignalKind::hangup()).doing("catch signals")?;
     let _ = std::fs::remove_file(place.dir().join(END));
-    let told = |ended| write(&place.dir().join(END), &ended).doing("write down how the server ended");
+    let told = |ended| write(&place.dir().join(END), &ended).map(drop).doing("write down how the server ended");
     let (process, address) = match server::start(agent, ours, Some(mark), place.dir()).await {
         Ok(started) => started,
         Err(BackendError::Exited { status, stderr }) => {
@@ -289,7 +287,7 @@ async fn keep(place: &Place, mark: &str, agent: &AgentSpec, ours: &Environment) 
         }
     };
     let listening = Listening { address: address.clone(), pid: process.pid() };
-    write(&place.dir().join(ADDRESS), &listening).doing("write down where the server listens")?;
+    let _address = write(&place.dir().join(ADDRESS), &listening).doing("write down where the server listens")?;
     let mut gone = process.goes();
     let (mut unused_since, mut asked) = (None, false);
     let _held = loop {
@@ -361,12 +359,21 @@ fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
-/// Writes a file for its owner's eyes, whole or not at all.
-fn write(path: &Path, value: &impl Serialize) -> io::Result<()> {
+/// Where the server listens that a living host keeps. One whose host was killed may still answer, and is on its way out:
+/// the next host lives before it has ended it, so that somebody holds the host's lock proves nothing of an address.
+fn kept(dir: &Path) -> Option<Listening> {
+    let file = File::open(dir.join(ADDRESS)).ok()?;
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)).then(|| serde_json::from_reader(file).ok())?
+}
+
+/// Writes a file for its owner's eyes, whole or not at all, and holds it locked.
+fn write(path: &Path, value: &impl Serialize) -> io::Result<File> {
     let new = path.with_extension("new");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    file.lock()?;
     file.write_all(&serde_json::to_vec(value)?)?;
-    std::fs::rename(new, path)
+    std::fs::rename(new, path)?;
+    Ok(file)
 }
 
 /// Waits for a host in a task of its own, so that it leaves no zombie and yet lives as long as it likes.
@@ -388,4 +395,21 @@ fn identity(agent: &AgentSpec, ours: &Environment) -> Uuid {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_good_while_the_host_that_wrote_it_lives() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::new(dir.path().to_owned());
+        let address = Address { url: "http://127.0.0.1:1".to_owned(), password: "secret".to_owned() };
+        let written = write(&dir.path().join(ADDRESS), &Listening { address, pid: 7 }).unwrap();
+        assert_eq!(kept(dir.path()).map(|kept| kept.pid), Some(7));
+        drop(written);
+        let _next_host = place.lock().unwrap();
+        assert!(place.is_alive() && kept(dir.path()).is_none(), "the next host has not come to remove it yet");
+    }
 }

@@ -281,7 +281,8 @@ async fn a_host_that_is_killed_misleads_nobody_and_its_server_is_not_left_behind
     let mut two = bench.open(Home::Runner).await;
     assert_eq!(two.run("MOCK:TEXT two.").await.text().trim(), "two.");
     let second = two.pid();
-    assert!(second != first && !alive(first), "a server without a host makes way for one that has one");
+    assert_ne!(second, first, "a server without a host is used by nobody");
+    assert!(!alive(first), "a server without a host makes way for one that has one");
     kill(parent(second), Signal::KILL);
     for rig in [&one, &two] {
         rig.session.close().await;
