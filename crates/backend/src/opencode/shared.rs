@@ -96,22 +96,24 @@ impl Claim {
 
 impl Lease {
     /// Claims a session, once the host has stopped what an earlier owner has left. The file is whole and locked before
-    /// anybody can see it.
+    /// it is where the host looks.
     pub(super) async fn claim(&self, session: &str, directory: &str) -> io::Result<Claim> {
         let dir = self.place.dir().join(SESSIONS);
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
         let name = hex(&Sha256::digest(session));
-        while File::open(dir.join(&name)).is_ok_and(|left| matches!(left.try_lock(), Err(TryLockError::WouldBlock))) {
-            sleep(SERVER_LOOK).await;
-        }
-        let new = dir.join(format!("{name}.{}", std::process::id()));
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        file.lock()?;
+        let path = dir.join(&name);
+        // Held until ours is in its place, so that the host does not take ours for it.
+        let _left = loop {
+            let left = File::open(&path).ok();
+            match left.as_ref().map(File::try_lock) {
+                Some(Err(TryLockError::WouldBlock)) => sleep(SERVER_LOOK).await,
+                Some(Ok(()) | Err(TryLockError::Error(_))) | None => break left,
+            }
+        };
         let claimed = Claimed { session: session.to_owned(), directory: directory.to_owned() };
-        file.write_all(&serde_json::to_vec(&claimed)?)?;
-        let path = dir.join(name);
-        std::fs::rename(new, &path)?;
-        Ok(Claim { path, _held: file })
+        let new = self.place.dir().join(format!("{name}.{}", std::process::id()));
+        let held = write_as(&new, &path, &claimed)?;
+        Ok(Claim { path, _held: held })
     }
 
     pub(super) fn is_alive(&self) -> bool {
@@ -330,7 +332,7 @@ async fn stop_orphans(place: &Place, address: &Address) {
             }
             tracing::info!(session, "a session that nobody looks after was stopped");
         }
-        // Whoever claims the session waits for the lock, so it is still the same file.
+        // Whoever claims the session holds the lock until its own file is here, so it is still the same one.
         let _ = std::fs::remove_file(&path);
         drop(file);
     }
@@ -368,8 +370,12 @@ fn kept(dir: &Path) -> Option<Listening> {
 
 /// Writes a file for its owner's eyes, whole or not at all, and holds it locked.
 fn write(path: &Path, value: &impl Serialize) -> io::Result<File> {
-    let new = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    write_as(&path.with_extension("new"), path, value)
+}
+
+/// The same, with the name that it has until it is whole.
+fn write_as(new: &Path, path: &Path, value: &impl Serialize) -> io::Result<File> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(new)?;
     file.lock()?;
     file.write_all(&serde_json::to_vec(value)?)?;
     std::fs::rename(new, path)?;
