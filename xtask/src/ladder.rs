@@ -8,7 +8,14 @@ use crate::metadata::{Dependency, Metadata, Package};
 /// The rungs from the bottom up. A new crate is added here, on the lowest rung that it can stand on.
 const RUNGS: [&[&str]; 5] = [
     &["boocoder-model"],
-    &["boocoder-acp-mapper", "boocoder-turn-guard", "boocoder-usage-mapper", "boocoder-wire", "boocoder-testkit"],
+    &[
+        "boocoder-acp-mapper",
+        "boocoder-hunks",
+        "boocoder-turn-guard",
+        "boocoder-usage-mapper",
+        "boocoder-wire",
+        "boocoder-testkit",
+    ],
     &["boocoder-worktree", "boocoder-backend", "boocoder-store", "boocoder-local-pg", "boocoder-demo-agent"],
     &["boocoder-dispatch"],
     &["boocoder"],
