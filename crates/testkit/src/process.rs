@@ -82,7 +82,8 @@ fn row(status: &str) -> Row {
     };
     Row {
         parent: field("PPid").parse().unwrap_or_default(),
-        zombie: matches!(field("State"), "Z" | "X"),
+        // While other threads of a killed process are on their way out, it still holds its locks and files.
+        zombie: matches!(field("State"), "Z" | "X") && field("Threads").parse().unwrap_or(0) <= 1,
         rss_kib: field("VmRSS").parse().unwrap_or_default(),
     }
 }

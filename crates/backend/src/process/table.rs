@@ -70,12 +70,14 @@ fn row(pid: i32) -> Option<Row> {
     parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// Reads a line of `/proc/<pid>/stat`. A zombie counts as dead. The name in parentheses may hold anything, so what
+/// Reads a line of `/proc/<pid>/stat`. A zombie counts as dead, once its last thread is; until then it holds its files
+/// and locks. The name in parentheses may hold anything, so what
 /// follows it is found from the end.
 fn parse(stat: &str) -> Option<Row> {
     let (_, rest) = stat.rsplit_once(')')?;
     let fields: Vec<&str> = rest.split_whitespace().collect();
-    if matches!(*fields.first()?, "Z" | "X" | "x") {
+    let threads = fields.get(17).and_then(|threads| threads.parse().ok()).unwrap_or(0);
+    if matches!(*fields.first()?, "Z" | "X" | "x") && threads <= 1 {
         return None;
     }
     Some(Row {
@@ -98,6 +100,8 @@ mod tests {
     #[test]
     fn the_dead_and_the_malformed_are_nobody() {
         assert_eq!(parse("42 (sh) Z 7 40 40 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 123456 1000 10"), None);
+        let dying = "42 (sh) Z 7 40 40 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 2 0 123456 1000 10";
+        assert_eq!(parse(dying).map(|row| row.parent), Some(7), "another thread of it is on its way out");
         assert_eq!(parse("42 (sh) S 7"), None);
         assert_eq!(parse(""), None);
     }
