@@ -18,6 +18,17 @@ pub struct Applied {
     pub written: Vec<RepoPath>,
 }
 
+/// How a file's content becomes a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rules {
+    /// By the project's rules for its path.
+    Known,
+    /// The same, and it is put into the object store.
+    Stored,
+    /// As it is.
+    None,
+}
+
 /// A step that was found fit to be taken.
 struct Ready {
     step: Step,
@@ -42,7 +53,7 @@ impl Repository {
     /// [`WorktreeError::Conflict`] if a file is neither what its change starts from nor what it leads to;
     /// [`WorktreeError::UnsafePath`] if a directory on its way is a symbolic link.
     pub async fn apply(&self, changes: &[Change]) -> Result<Applied, WorktreeError> {
-        self.carry_out(steps(changes)?).await
+        self.carry_out(&steps(changes)?).await
     }
 
     /// Takes changes back, all of them or none. A file that is as before its change is left alone.
@@ -50,11 +61,26 @@ impl Repository {
     /// # Errors
     /// As [`Repository::apply`], the other way round.
     pub async fn revert(&self, changes: &[Change]) -> Result<Applied, WorktreeError> {
-        self.carry_out(steps(changes)?.into_iter().map(Step::inverse).collect()).await
+        self.carry_out(&steps(changes)?.into_iter().map(Step::inverse).collect::<Vec<_>>()).await
     }
 
-    async fn carry_out(&self, steps: Vec<Step>) -> Result<Applied, WorktreeError> {
-        let (done, result) = self.attempt(&steps).await?;
+    /// What a path of the checkout holds, by the project's rules for line endings and filters. Its content is put into
+    /// the object store.
+    ///
+    /// # Errors
+    /// [`WorktreeError::UnsafePath`] in a repository inside the project, [`WorktreeError::TooLarge`], or what git says.
+    pub async fn holds(&self, path: &RepoPath) -> Result<Found, WorktreeError> {
+        let seen = self.look(path).await?;
+        self.identify(path, &seen, Rules::Stored).await
+    }
+
+    /// Takes steps, all of them or none. One that was taken before is left alone, so whoever was cut short takes them
+    /// all again.
+    ///
+    /// # Errors
+    /// As [`Repository::apply`].
+    pub async fn carry_out(&self, steps: &[Step]) -> Result<Applied, WorktreeError> {
+        let (done, result) = self.attempt(steps).await?;
         let Err(error) = result else {
             return Ok(Applied { written: done.into_iter().map(|step| step.path).collect() });
         };
@@ -85,10 +111,10 @@ impl Repository {
     /// Checks one step and fetches what it needs. None if there is nothing to do.
     async fn prepare(&self, step: &Step, steps: &[Step]) -> Result<Option<Ready>, WorktreeError> {
         let seen = self.look(&step.path).await?;
-        let mut found = self.identify(&step.path, &seen, true).await?;
+        let mut found = self.identify(&step.path, &seen, Rules::Known).await?;
         if !self.fits(step, &found) {
             // Content that was stored against the project's rules for line endings is only recognised as it is.
-            found = self.identify(&step.path, &seen, false).await?;
+            found = self.identify(&step.path, &seen, Rules::None).await?;
         }
         let no_file = matches!(found, Found::Absent | Found::Directory | Found::BehindLink);
         if self.is(&found, step.after.as_ref()) || (no_file && step.after.is_none()) {
@@ -126,21 +152,23 @@ impl Repository {
         Ok(seen)
     }
 
-    /// What was seen in git's terms: its content stored by the project's rules for the path, or as it is.
-    async fn identify(&self, path: &RepoPath, seen: &Seen, by_rules: bool) -> Result<Found, WorktreeError> {
-        let (content, mode, rules) = match seen {
+    /// What was seen in git's terms.
+    async fn identify(&self, path: &RepoPath, seen: &Seen, rules: Rules) -> Result<Found, WorktreeError> {
+        let (content, mode, by_rules) = match seen {
             Seen::Absent => return Ok(Found::Absent),
             Seen::Directory => return Ok(Found::Directory),
             Seen::BehindLink => return Ok(Found::BehindLink),
             Seen::Special | Seen::InOtherRepository | Seen::TooLarge => return Ok(Found::Special),
-            Seen::Link { target, .. } => (target, LINK_MODE, None),
+            Seen::Link { target, .. } => (target, LINK_MODE, false),
             Seen::File { content, executable, .. } => {
                 let mode = if *executable { "100755" } else { "100644" };
-                (content, mode, by_rules.then(|| path_option(path)))
+                (content, mode, rules != Rules::None)
             }
         };
-        let rules = rules.unwrap_or_else(|| "--no-filters".into());
-        let hash = self.command(["hash-object".into(), "--stdin".into(), rules]).input(content.clone());
+        let filters = if by_rules { path_option(path) } else { "--no-filters".into() };
+        let mut args = vec!["hash-object".into(), "--stdin".into(), filters];
+        args.extend((rules == Rules::Stored).then(|| "-w".into()));
+        let hash = self.command(args).input(content.clone());
         Ok(Found::File(BlobRef { blob: hash.line().await?, mode: mode.to_owned() }))
     }
 

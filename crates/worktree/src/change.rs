@@ -21,17 +21,21 @@ pub struct Change {
     pub target: Option<BlobRef>,
 }
 
-/// What a change does at one path.
+/// What is to become of one path. The content is in the project's object store.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Step {
-    pub(crate) path: RepoPath,
-    pub(crate) before: Option<BlobRef>,
-    pub(crate) after: Option<BlobRef>,
+pub struct Step {
+    /// The file.
+    pub path: RepoPath,
+    /// What is there, none for no file.
+    pub before: Option<BlobRef>,
+    /// What is to be there, none for no file.
+    pub after: Option<BlobRef>,
 }
 
 impl Step {
     /// The step that takes this one back.
-    pub(crate) fn inverse(self) -> Self {
+    #[must_use]
+    pub fn inverse(self) -> Self {
         Self { path: self.path, before: self.after, after: self.before }
     }
 
@@ -44,7 +48,10 @@ impl Step {
 
 impl Change {
     /// The steps of this change, once it is known to be well formed and to concern files alone.
-    pub(crate) fn steps(&self) -> Result<Vec<Step>, WorktreeError> {
+    ///
+    /// # Errors
+    /// [`WorktreeError::Submodule`], or [`WorktreeError::MalformedChange`].
+    pub fn steps(&self) -> Result<Vec<Step>, WorktreeError> {
         let (base, target) = (self.base.clone(), self.target.clone());
         let blobs = || self.base.iter().chain(&self.target);
         if blobs().any(|blob| blob.mode == SUBMODULE_MODE) {

@@ -8,14 +8,15 @@
 //! | [`Checkout`] | a worktree that was made from a project for an agent |
 //! | [`Snapshot`] | all that a worktree holds at one moment, as a tree |
 //! | [`FileDiff`] | what changed in one file between two trees: a [`Change`], with the patch that a human reads |
+//! | [`Step`] | what is to become of one path: what decisions come down to |
 //! | [`Applied`], [`Conflict`] | what a decision did, or what stood in its way |
 //! | [`Risk`] | the work that would be lost with a worktree |
 //!
 //! Git is asked for everything that it knows best (trees, ignore rules, renames, line endings); only the files of a
 //! checkout are written by this crate itself, each whole or not at all, through directories that are no links.
 //!
-//! What is deliberately not here: where a decision is recorded and who made it (that is the store's), merging, and
-//! decisions on single hunks. A [`Change`] is whole blobs on both sides, so a merge only has to make another target.
+//! What is deliberately not here: where a decision is recorded and who made it (that is the store's), and lines: hunks
+//! and merges are `boocoder-hunks`'. A [`Step`] is whole blobs on both sides, so either only has to make another blob.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -42,6 +43,7 @@
 //! ```
 
 mod apply;
+mod blobs;
 mod change;
 mod checkout;
 mod error;
@@ -57,7 +59,7 @@ mod risk;
 mod snapshot;
 
 pub use apply::Applied;
-pub use change::Change;
+pub use change::{Change, Step};
 pub use checkout::{Checkout, CheckoutEntry};
 pub use error::{Conflict, Found, WorktreeError};
 pub use git::Git;

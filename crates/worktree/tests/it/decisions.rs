@@ -306,3 +306,26 @@ async fn a_malformed_change_is_refused() {
     assert!(matches!(error, WorktreeError::Failed { .. }), "{error}");
     assert_eq!(read(&fixture.root().join("a.txt")), b"1");
 }
+
+#[tokio::test]
+async fn contents_are_stored_and_read_as_they_are() {
+    let fixture =
+        Fixture::with(&[("crlf.txt", b"1\r\n")], |root| write(&root.join(".gitattributes"), "* text=auto\n")).await;
+    let project = &fixture.project;
+    let odd: Vec<u8> = (0..=255).chain(*b"\nblob 3\n").collect();
+    let mut ids = std::collections::BTreeSet::new();
+    for content in [odd.as_slice(), b"", b"a\r\n"] {
+        ids.insert(project.write_blob(content.to_vec()).await.unwrap());
+    }
+    let mut contents: Vec<_> = project.read_blobs(&ids).await.unwrap().into_values().collect();
+    contents.sort();
+    assert_eq!(contents, [b"".to_vec(), odd, b"a\r\n".to_vec()]);
+    // What a checkout holds is told by the project's rules, and can be read from then on.
+    let Found::File(blob) = project.holds(&"crlf.txt".parse().unwrap()).await.unwrap() else { panic!("it is a file") };
+    let content = project.read_blobs(&[blob.blob.clone()].into()).await.unwrap().remove(&blob.blob);
+    assert_eq!(content.as_deref(), Some(b"1\n".as_slice()));
+    assert_eq!(project.holds(&"none".parse().unwrap()).await.unwrap(), Found::Absent);
+    for missing in ["0".repeat(40), "HEAD".to_owned()] {
+        assert!(project.read_blobs(&[missing].into()).await.is_err());
+    }
+}
