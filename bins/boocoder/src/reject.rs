@@ -3,10 +3,10 @@
 use std::convert::Infallible;
 use std::io::ErrorKind;
 
-use boocoder_dispatch::DispatchError;
+use boocoder_dispatch::{Clash, DispatchError};
 use boocoder_store::StoreError;
-use boocoder_wire::Problem;
 use boocoder_wire::http::Risk;
+use boocoder_wire::{FileConflict, Problem};
 use boocoder_worktree::WorktreeError;
 use warp::http::StatusCode;
 use warp::reject::{InvalidHeader, InvalidQuery, MethodNotAllowed, MissingHeader, Reject, Rejection};
@@ -92,6 +92,18 @@ impl From<DispatchError> for ApiError {
             DispatchError::AtRisk(risk) => {
                 let risk = Risk { uncommitted: risk.uncommitted, unmerged: risk.unmerged, pending: risk.pending };
                 let problem = Problem::new("at_risk", message).with_risk(risk);
+                Self { status: StatusCode::CONFLICT, problem: Box::new(problem) }
+            }
+            DispatchError::Clash(clashes) => {
+                let conflict = |clash: Clash| FileConflict {
+                    file_path: clash.path,
+                    reason: clash.reason,
+                    ours: clash.ours,
+                    base: clash.base,
+                    theirs: clash.theirs,
+                };
+                let conflicts = clashes.into_iter().map(conflict).collect();
+                let problem = Problem::new("moved_on", message).with_conflicts(conflicts);
                 Self { status: StatusCode::CONFLICT, problem: Box::new(problem) }
             }
             DispatchError::Worktree(error) => error.into(),

@@ -6,6 +6,8 @@ use boocoder_model::{
 use boocoder_store::StoreError;
 use boocoder_worktree::{Risk, WorktreeError};
 
+use crate::ledger::Clash;
+
 /// A human's message to an agent.
 #[derive(Clone, Debug)]
 pub struct NewMessage {
@@ -117,6 +119,9 @@ pub enum DispatchError {
         .0.uncommitted, .0.unmerged, .0.pending
     )]
     AtRisk(SessionRisk),
+    /// Files stand in the way of a decision. Nothing was written.
+    #[error("{} moved on: {}", paths(.0), .0.first().map_or("", |clash| clash.reason.as_str()))]
+    Clash(Vec<Clash>),
     /// The worktree or the checkout refused.
     #[error(transparent)]
     Worktree(#[from] WorktreeError),
@@ -129,4 +134,9 @@ pub enum DispatchError {
     /// The server is shutting down.
     #[error("the server is shutting down")]
     ShuttingDown,
+}
+
+/// The files of clashes, in words.
+fn paths(clashes: &[Clash]) -> String {
+    clashes.iter().map(|clash| clash.path.as_str()).collect::<Vec<_>>().join(", ")
 }

@@ -75,6 +75,8 @@ pub(crate) struct Shared {
     /// Held while a decision on a pending change is carried out and written: one at a time, so that files and records
     /// never tell of different ones.
     pub(crate) deciding: Mutex<()>,
+    /// This server, where several share the store.
+    pub(crate) server: Option<ServerId>,
     /// Whether agents outlive this process.
     outlives: bool,
     /// Whether an earlier process left something that goes on.
@@ -165,6 +167,7 @@ impl Dispatcher {
             broker,
             workspaces,
             deciding: Mutex::default(),
+            server: parts.server,
             outlives,
             has_taken_up,
             limits,
@@ -172,7 +175,9 @@ impl Dispatcher {
             standing,
             lease,
         };
-        Ok(Self { shared: Arc::new(shared) })
+        let dispatcher = Self { shared: Arc::new(shared) };
+        dispatcher.finish_open_decisions().await?;
+        Ok(dispatcher)
     }
 
     /// Waits until this server has lost what it shares with others: its lease ended and another one has taken over, or it

@@ -135,3 +135,7 @@ impl Default for DispatchLimits {
         }
     }
 }
+
+/// After how long a decision that another server has begun on files counts as left behind. Files are written within
+/// seconds; git's own limits are far below this.
+pub(crate) const OPEN_DECISION: Duration = Duration::from_secs(600);

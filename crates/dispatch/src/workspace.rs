@@ -1,22 +1,18 @@
 //! The worktrees of sessions and of tasks of their own: made once, compared after each turn, never removed at a risk.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use boocoder_model::{
-    BlobRef, PendingChange, PendingStatus, Project, SessionId, Task, TaskId, TaskState, Worktree, WorktreeId,
-};
+use boocoder_model::{PendingChange, PendingStatus, Project, SessionId, Task, TaskId, TaskState, Worktree, WorktreeId};
 use boocoder_store::{Change, Store, TaskFilter};
-use boocoder_worktree::{Checkout, CommitId, FileDiff, Git, RepoPath, Repository, Risk, TreeId};
+use boocoder_worktree::{Checkout, CommitId, Git, Repository, Risk, TreeId};
 use tokio::sync::OwnedMutexGuard;
 
 use crate::command::DispatchError;
 use crate::env;
-use crate::lane_core::Compared;
 use crate::log::{Entry, Log};
-use crate::pending::{self, Origin};
 
 /// Who owns a worktree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,6 +36,11 @@ impl Owner {
             Self::Task(id) => format!("task-{id}"),
         }
     }
+
+    /// What the snapshots of its worktree are pinned under.
+    pub(crate) fn snapshots(self) -> String {
+        format!("turns/{}", self.name())
+    }
 }
 
 /// An open worktree.
@@ -57,6 +58,19 @@ impl Workspace {
 
     pub(crate) const fn checkout(&self) -> &Checkout {
         &self.checkout
+    }
+
+    pub(crate) const fn id(&self) -> WorktreeId {
+        self.id
+    }
+
+    pub(crate) fn set_compared(&mut self, tree: Option<TreeId>) {
+        self.compared = tree;
+    }
+
+    /// The tree that the worktree was made with.
+    pub(crate) async fn base_tree(&self) -> Result<TreeId, DispatchError> {
+        Ok(self.checkout.repository().tree(self.checkout.base_commit()).await?)
     }
 }
 
@@ -77,6 +91,15 @@ pub(crate) struct Workspaces {
 impl Workspaces {
     pub(crate) fn new(store: Arc<dyn Store>, log: Log, git: Git, root: PathBuf, shared: bool) -> Self {
         Self { store, log, git, root, shared, slots: Arc::default() }
+    }
+
+    pub(crate) const fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Whether the pending changes tell what this tree holds already.
+    pub(crate) fn is_compared(&self, workspace: &Workspace, tree: &TreeId) -> bool {
+        !self.shared && workspace.compared.as_ref() == Some(tree)
     }
 
     /// The project's own checkout.
@@ -132,10 +155,9 @@ impl Workspaces {
         if risk.uncommitted == 0 || risk.unmerged > 0 {
             return Ok(risk);
         }
-        let existing = self.pending_changes(owner).await?;
         let snapshot = workspace.checkout.snapshot().await?;
-        let files = diff(workspace, &existing, &snapshot.tree).await?;
-        Ok(Risk { uncommitted: (files.len() + snapshot.missing.len()) as u64, ..risk })
+        let files = self.unaccepted(owner, workspace, &snapshot.tree).await?;
+        Ok(Risk { uncommitted: (files + snapshot.missing.len()) as u64, ..risk })
     }
 
     /// Removes the worktree of a task of its own that has ended, if nothing would be lost with it: no file, no commit and
@@ -156,13 +178,6 @@ impl Workspaces {
             self.remove(owner, &project).await?;
         }
         Ok(is_unused)
-    }
-
-    async fn pending_changes(&self, owner: Owner) -> Result<Vec<PendingChange>, DispatchError> {
-        Ok(match owner {
-            Owner::Session(session) => self.store.pending_changes(session).await?,
-            Owner::Task(task) => self.store.pending_changes_of_task(task).await?,
-        })
     }
 
     /// Removes the owner's worktree. Whatever git finds uncommitted or unmerged in it is kept under a private ref first.
@@ -199,60 +214,8 @@ impl Workspaces {
         Ok(tokio::fs::symlink_metadata(&record.path).await.is_err_and(|error| error.kind() == ErrorKind::NotFound))
     }
 
-    /// Brings the pending changes in line with what the worktree holds after a turn. While other turns work in the same
-    /// worktree, only the files in `touched` are this one's; the others are left to the turn that ends last.
-    pub(crate) async fn compare(
-        &self,
-        task: &Task,
-        touched: &BTreeSet<String>,
-        project: &Project,
-    ) -> Result<Compared, DispatchError> {
-        let owner = Owner::of(task);
-        let mut slot = self.existing(owner, project).await?;
-        let Some(workspace) = slot.as_mut() else { return Ok(Compared::default()) };
-        let snapshot = workspace.checkout.snapshot().await?;
-        let mut compared = Compared { after_tree: Some(snapshot.tree.to_string()), ..Compared::default() };
-        if !snapshot.missing.is_empty() {
-            compared.failure = Some(format!("some files are left out: {}", snapshot.missing.join("; ")));
-        }
-        if !self.shared && workspace.compared.as_ref() == Some(&snapshot.tree) {
-            return Ok(compared);
-        }
-        let existing = match task.session_id {
-            Some(session) => self.store.pending_changes(session).await?,
-            None => self.store.pending_changes_of_task(task.id).await?,
-        };
-        let mut files = diff(workspace, &existing, &snapshot.tree).await?;
-        if !files.is_empty() {
-            keep(workspace, &snapshot.tree, owner).await?;
-        }
-        let origin = Origin {
-            session_id: task.session_id,
-            task_id: Some(task.id),
-            worktree_id: Some(workspace.id),
-            agent: Some(task.agent.clone()),
-        };
-        let alone = self.is_alone(task).await?;
-        let root = workspace.path();
-        let is_own = |path: &str| {
-            alone
-                || touched
-                    .iter()
-                    .any(|named| Path::new(named).strip_prefix(root).unwrap_or(Path::new(named)) == Path::new(path))
-        };
-        files.retain(|file| is_own(file.change.path.as_str()));
-        let own: Vec<_> = existing.iter().filter(|row| is_own(&row.file_path)).cloned().collect();
-        compared.changes = pending::reconcile(&own, &files, &origin, env::now(), &mut env::new_id);
-        if !compared.changes.is_empty() {
-            compared.agents = Some(pending::contributors(&existing, &compared.changes));
-        }
-        // Changes that are yet to be written may be refused; then the tree has to be compared again.
-        workspace.compared = (alone && compared.changes.is_empty()).then_some(snapshot.tree);
-        Ok(compared)
-    }
-
     /// Whether no other turn works in the task's worktree.
-    async fn is_alone(&self, task: &Task) -> Result<bool, DispatchError> {
+    pub(crate) async fn is_alone(&self, task: &Task) -> Result<bool, DispatchError> {
         let Owner::Session(session) = Owner::of(task) else { return Ok(true) };
         let running =
             TaskFilter { session_id: Some(session), state: Some(TaskState::Running), ..TaskFilter::default() };
@@ -330,57 +293,26 @@ impl Workspaces {
     }
 }
 
-/// The diff of a worktree against what the project's checkout should hold by now: the baseline, and on it what was
-/// applied since.
-async fn diff(
+/// Keeps what a worktree holds, and through its parent what it held before, from git's garbage collection: a commit by the
+/// agent of the turn, or by nobody.
+pub(crate) async fn keep(
     workspace: &Workspace,
-    existing: &[PendingChange],
     tree: &TreeId,
-) -> Result<Vec<FileDiff>, DispatchError> {
+    owner: Owner,
+    task: Option<&Task>,
+) -> Result<(), DispatchError> {
     let repository = workspace.checkout.repository();
-    let applied = applied(existing, workspace.id)?;
-    let base = workspace.checkout.base_commit();
-    if applied.is_empty() {
-        return Ok(repository.diff(base, tree).await?);
-    }
-    let base = repository.overlay(base, &applied).await?;
-    Ok(repository.diff(&base, tree).await?)
-}
-
-/// What was applied of a worktree's changes, path by path, the last one last.
-fn applied(
-    existing: &[PendingChange],
-    worktree: WorktreeId,
-) -> Result<Vec<(RepoPath, Option<BlobRef>)>, DispatchError> {
-    let mut paths = BTreeMap::new();
-    let rows = existing.iter().filter(|row| row.worktree_id == Some(worktree) && row.status == PendingStatus::Applied);
-    for row in rows {
-        if let Some(old) = &row.old_path {
-            paths.insert(old.parse::<RepoPath>()?, None);
-        }
-        paths.insert(row.file_path.parse::<RepoPath>()?, row.target.clone());
-    }
-    Ok(paths.into_iter().collect())
-}
-
-/// Keeps a turn's tree, and through its parent those of the turns before, from git's garbage collection.
-async fn keep(workspace: &Workspace, tree: &TreeId, owner: Owner) -> Result<(), DispatchError> {
-    let repository = workspace.checkout.repository();
-    let name = format!("turns/{}", owner.name());
-    let parents: Vec<_> = repository.pinned(&name).await?.into_iter().collect();
-    repository.pin(tree, &parents, &name).await?;
+    let name = owner.snapshots();
+    let parent = match repository.pinned(&name).await? {
+        Some(commit) if repository.tree(&commit).await? == *tree => return Ok(()),
+        Some(commit) => commit,
+        None => workspace.checkout.base_commit().clone(),
+    };
+    let message = match task {
+        Some(task) => format!("turn {} of {}", task.id, task.agent),
+        None => "by hand".to_owned(),
+    };
+    let author = task.map(|task| task.agent.to_string());
+    repository.pin_as(tree, &[parent], &name, &message, author.as_deref()).await?;
     Ok(())
-}
-
-/// A human's own new file, as a diff against the project's HEAD.
-pub(crate) async fn new_file(
-    repository: &Repository,
-    path: &RepoPath,
-    content: String,
-) -> Result<Option<FileDiff>, DispatchError> {
-    let blob = repository.store_blob(path, content.into_bytes()).await?;
-    let head = repository.head().await?;
-    let target = BlobRef { blob, mode: "100644".to_owned() };
-    let tree = repository.overlay(&head, &[(path.clone(), Some(target))]).await?;
-    Ok(repository.diff(&head, &tree).await?.into_iter().find(|file| file.change.path == *path))
 }

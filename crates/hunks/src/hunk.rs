@@ -21,6 +21,11 @@ pub struct Hunk<O> {
 }
 
 impl<O> Hunk<O> {
+    /// The same hunk with another origin.
+    pub fn map<P>(self, origin: impl FnOnce(O) -> P) -> Hunk<P> {
+        Hunk { old: self.old, new: self.new, origin: origin(self.origin), blocks: self.blocks }
+    }
+
     /// The hunk as a unified diff shows it: its header, and its lines with a space, a `-` or a `+`. Bytes that are no
     /// UTF-8 are shown lossily, for this is what a human reads.
     pub fn text(&self, base: &[u8], target: &[u8]) -> String {

@@ -88,6 +88,8 @@ id! {
     PendingId;
     /// One hunk of a pending change.
     HunkId;
+    /// A decision on pending changes that is being carried out.
+    DecisionId;
     /// A process that keeps one agent alive beside the server, and the journal of what the agent said.
     RunnerId;
     /// One server of those that share a database. It lasts: a server that starts again has the id that it had.

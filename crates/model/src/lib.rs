@@ -35,8 +35,9 @@ pub mod ids;
 pub mod interaction;
 pub mod money;
 pub mod outcome;
+pub mod pending;
 pub mod raw;
-pub mod record;
+mod record;
 pub mod routing;
 pub mod stats;
 pub mod tool_call;
@@ -47,17 +48,19 @@ pub use event::{
     AgentCommand, AgentEvent, ConfigChoice, ConfigOption, ConfigValue, PlanEntry, PlanPriority, PlanStatus,
 };
 pub use ids::{
-    AgentName, AgentSessionId, ChatId, Fence, HunkId, InteractionId, MessageId, PendingId, Position, ProjectId,
-    RunnerId, Seq, ServerId, SessionId, TaskId, ToolCallId, TurnId, UsageId, WorktreeId,
+    AgentName, AgentSessionId, ChatId, DecisionId, Fence, HunkId, InteractionId, MessageId, PendingId, Position,
+    ProjectId, RunnerId, Seq, ServerId, SessionId, TaskId, ToolCallId, TurnId, UsageId, WorktreeId,
 };
 pub use interaction::{Answer, InteractionKind, InteractionOutcome, PermissionKind, PermissionOption, Question};
 pub use money::{Cost, Currency};
 pub use outcome::{DecidedBy, StopReason, TurnOutcome, TurnStatus};
+pub use pending::{
+    BlobRef, Hunk, OpenDecision, Operation, PendingChange, PendingDecision, PendingDecisionKind, PendingStatus,
+};
 pub use raw::RawJson;
 pub use record::{
-    AgentSession, AgentSessionStatus, Approval, BlobRef, Chat, Consumed, ExecutionPath, Hunk, Interaction, Message,
-    MessageRole, MessageStatus, Operation, PendingChange, PendingStatus, Project, Resumed, Runner, Session, Task,
-    TaskState, Turn, Worktree,
+    AgentSession, AgentSessionStatus, Approval, Chat, Consumed, ExecutionPath, Interaction, Message, MessageRole,
+    MessageStatus, Project, Resumed, Runner, Session, Task, TaskState, Turn, Worktree,
 };
 pub use stats::{Dimension, GroupValue};
 pub use text_enum::UnknownName;

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 
 use crate::text_enum::text_enum;
 use crate::{
-    AgentName, AgentSessionId, ChatId, ContentPart, DecidedBy, HunkId, InteractionId, InteractionOutcome, MessageId,
-    PendingId, Position, ProjectId, Question, RunnerId, Seq, SessionId, TaskId, ToolCallSnapshot, TurnId, TurnOutcome,
-    UsageLedger, UsageTotals, WorktreeId,
+    AgentName, AgentSessionId, ChatId, ContentPart, DecidedBy, InteractionId, InteractionOutcome, MessageId, Position,
+    ProjectId, Question, RunnerId, Seq, SessionId, TaskId, ToolCallSnapshot, TurnId, TurnOutcome, UsageLedger,
+    UsageTotals, WorktreeId,
 };
 
 /// A git repository on this machine.
@@ -342,99 +342,4 @@ pub struct Interaction {
     pub settled: Option<(InteractionOutcome, DecidedBy)>,
     /// When it was asked.
     pub created_at: Timestamp,
-}
-
-text_enum! {
-    /// What a pending change does to its file.
-    pub enum Operation ("operation") {
-        /// Makes it.
-        Create = "create",
-        /// Changes its content or its mode.
-        Edit = "edit",
-        /// Removes it.
-        Delete = "delete",
-        /// Moves it here from another path.
-        Rename = "rename",
-    }
-}
-
-text_enum! {
-    /// What became of a pending change.
-    pub enum PendingStatus ("pending status") {
-        /// Nobody has decided yet.
-        Pending = "pending",
-        /// Written to the project's checkout.
-        Applied = "applied",
-        /// Refused by a human.
-        Rejected = "rejected",
-        /// Applied, then taken back.
-        Reverted = "reverted",
-        /// A later turn changed the same file again.
-        Superseded = "superseded",
-        /// The project moved on underneath it.
-        Stale = "stale",
-    }
-}
-
-/// One hunk of a pending change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hunk {
-    /// Its id.
-    pub id: HunkId,
-    /// Its first line in the base, from 1 (0 for an empty base).
-    pub old_start: u32,
-    /// How many lines of the base it covers.
-    pub old_lines: u32,
-    /// Its first line in the new content, from 1.
-    pub new_start: u32,
-    /// How many lines of the new content it covers.
-    pub new_lines: u32,
-    /// Its lines, each with its `+`, `-` or space, and its header.
-    pub diff: String,
-    /// What became of it.
-    pub status: PendingStatus,
-    /// The agent that made it, or none for a human.
-    pub agent: Option<AgentName>,
-}
-
-/// An edit to one file, held back from the project's own checkout.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PendingChange {
-    /// Its id.
-    pub id: PendingId,
-    /// The session it belongs to, if any.
-    pub session_id: Option<SessionId>,
-    /// The task that made it, or none for a human's own.
-    pub task_id: Option<TaskId>,
-    /// The worktree whose diff it came from, or none for a human's own.
-    pub worktree_id: Option<WorktreeId>,
-    /// The path, relative to the project's root.
-    pub file_path: String,
-    /// The path before, for a rename.
-    pub old_path: Option<String>,
-    /// What it does to the file.
-    pub operation: Operation,
-    /// What became of it.
-    pub status: PendingStatus,
-    /// The agent that made it, or none for a human.
-    pub agent: Option<AgentName>,
-    /// The git blob it starts from and its mode, none for a new file.
-    pub base: Option<BlobRef>,
-    /// The git blob it leads to and its mode, none for a deletion.
-    pub target: Option<BlobRef>,
-    /// The change as a unified diff.
-    pub diff: String,
-    /// The same, hunk by hunk. Empty for what has no lines, such as a binary file.
-    pub hunks: Vec<Hunk>,
-    /// When it was made.
-    pub created_at: Timestamp,
-}
-
-/// A file's content in the project's object store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BlobRef {
-    /// The blob's id, in hexadecimal.
-    pub blob: String,
-    /// The file's mode as git writes it, such as `100644`.
-    pub mode: String,
 }

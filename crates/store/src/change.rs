@@ -1,9 +1,9 @@
 //! What can be written: typed changes, and the batch that carries them together with frames.
 
 use boocoder_model::{
-    AgentSession, Chat, ChatId, Consumed, DecidedBy, Interaction, InteractionId, InteractionOutcome, Message,
-    PendingChange, PendingId, PendingStatus, Project, Runner, RunnerId, Seq, Session, SessionId, Task, TaskId,
-    TaskState, Turn, UsageEntry, Worktree, WorktreeId,
+    AgentSession, Chat, ChatId, Consumed, DecidedBy, DecisionId, Interaction, InteractionId, InteractionOutcome,
+    Message, OpenDecision, PendingChange, Project, Runner, RunnerId, Seq, Session, SessionId, Task, TaskId, TaskState,
+    Turn, UsageEntry, Worktree, WorktreeId,
 };
 use jiff::Timestamp;
 
@@ -131,16 +131,15 @@ pub enum Change {
     },
     /// Adds a pending change with its hunks.
     AddPending(Box<PendingChange>),
-    /// Moves a pending change, and its hunks that are in the same state, on. Conflict unless it is in the state `from`.
-    SetPendingStatus {
+    /// Replaces what may change of a pending change, and all of its hunks. Conflict unless it is in the revision before. A
+    /// hunk may move from one change to another in one batch: first the one that it leaves, then the one it comes to.
+    RevisePending(Box<PendingChange>),
+    /// Adds a decision that is about to be carried out.
+    BeginDecision(Box<OpenDecision>),
+    /// Takes it away again. Conflict if there is none.
+    EndDecision {
         /// Which one.
-        id: PendingId,
-        /// The state that it must be in.
-        from: PendingStatus,
-        /// The state that it goes to.
-        to: PendingStatus,
-        /// When.
-        at: Timestamp,
+        id: DecisionId,
     },
     /// Adds a runner. Conflict if its chat has one for the same agent that has not ended.
     AddRunner(Box<Runner>),
@@ -203,7 +202,9 @@ impl Change {
             | Self::AddWorktree(_)
             | Self::RemoveWorktree { .. }
             | Self::AddPending(_)
-            | Self::SetPendingStatus { .. }
+            | Self::RevisePending(_)
+            | Self::BeginDecision(_)
+            | Self::EndDecision { .. }
             | Self::AddRunner(_)
             | Self::Consume { .. }
             | Self::EndRunner { .. }
@@ -234,7 +235,9 @@ impl Change {
             | Self::AddWorktree(_)
             | Self::RemoveWorktree { .. }
             | Self::AddPending(_)
-            | Self::SetPendingStatus { .. }
+            | Self::RevisePending(_)
+            | Self::BeginDecision(_)
+            | Self::EndDecision { .. }
             | Self::AddRunner(_)
             | Self::Consume { .. }
             | Self::EndRunner { .. }

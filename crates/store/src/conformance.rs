@@ -98,7 +98,9 @@ macro_rules! store_conformance {
             agent_sessions_are_listed_freshest_first
             interactions_are_settled_once
             interactions_are_listed_as_narrowed
-            pending_changes_move_on_with_their_hunks
+            pending_changes_are_revised_one_revision_after_the_other
+            hunks_move_between_pending_changes
+            open_decisions_last_until_they_are_ended
             pending_changes_keep_their_hunks_in_order
             frames_are_read_in_order_within_the_budget
             frames_leave_no_hole_and_no_number_twice

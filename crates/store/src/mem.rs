@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use boocoder_model::{
-    AgentName, AgentSession, Chat, ChatId, Fence, Interaction, InteractionId, Message, PendingChange, PendingId,
-    Project, ProjectId, Runner, RunnerId, Seq, ServerId, Session, SessionId, Task, TaskId, Turn, UsageEntry, Worktree,
+    AgentName, AgentSession, Chat, ChatId, Fence, Interaction, InteractionId, Message, OpenDecision, PendingChange,
+    PendingId, Project, ProjectId, Runner, RunnerId, Seq, ServerId, Session, SessionId, Task, TaskId, Turn, UsageEntry,
+    Worktree,
 };
 use jiff::Timestamp;
 use tokio::sync::{broadcast, watch};
@@ -233,6 +234,10 @@ impl Store for MemStore {
 
     async fn pending_changes(&self, session: SessionId) -> Result<Vec<PendingChange>, StoreError> {
         Ok(self.tables().pending_changes(session))
+    }
+
+    async fn open_decisions(&self) -> Result<Vec<OpenDecision>, StoreError> {
+        Ok(self.tables().decisions.values().cloned().collect())
     }
 
     async fn pending_changes_of_task(&self, task: TaskId) -> Result<Vec<PendingChange>, StoreError> {

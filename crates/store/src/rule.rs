@@ -25,6 +25,7 @@ pub(crate) const SEQ: &str = "the numbers do not follow on from the last one";
 pub(crate) const BEYOND: &str = "it is not there, or its log ends before";
 pub(crate) const ENDED: &str = "it is not there, or it has ended";
 pub(crate) const ALIVE: &str = "its lease has not ended, or another one has taken over already";
+pub(crate) const REVISED: &str = "it was revised in the meantime";
 pub(crate) const PASSED: &str = "it is not there, it has ended, or more of its journal was taken in already";
 
 /// The change does not fit the state.

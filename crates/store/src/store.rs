@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use boocoder_model::{
-    AgentName, AgentSession, Chat, ChatId, Fence, Interaction, InteractionId, Message, PendingChange, PendingId,
-    Project, ProjectId, Runner, RunnerId, Seq, ServerId, Session, SessionId, Task, TaskId, TaskState, Turn, UsageEntry,
-    Worktree,
+    AgentName, AgentSession, Chat, ChatId, Fence, Interaction, InteractionId, Message, OpenDecision, PendingChange,
+    PendingId, Project, ProjectId, Runner, RunnerId, Seq, ServerId, Session, SessionId, Task, TaskId, TaskState, Turn,
+    UsageEntry, Worktree,
 };
 use jiff::Timestamp;
 use tokio::sync::{broadcast, watch};
@@ -206,6 +206,8 @@ pub trait Store: Send + Sync + 'static {
     async fn pending_change(&self, id: PendingId) -> Result<Option<PendingChange>, StoreError>;
     /// The pending changes of a session, whatever their status, oldest first.
     async fn pending_changes(&self, session: SessionId) -> Result<Vec<PendingChange>, StoreError>;
+    /// The decisions on pending changes that are being carried out, of all servers, oldest first.
+    async fn open_decisions(&self) -> Result<Vec<OpenDecision>, StoreError>;
     /// The pending changes that a task made, whatever their status, oldest first.
     async fn pending_changes_of_task(&self, task: TaskId) -> Result<Vec<PendingChange>, StoreError>;
 

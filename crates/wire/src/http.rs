@@ -8,11 +8,11 @@ mod response;
 mod stats;
 
 pub use request::{
-    AnswerAction, Approval, Contents, HunkChoice, NewAnswer, NewChat, NewMessage, NewPending, NewProject, NewSession,
-    NewTask,
+    AnswerAction, Approval, ChangeChoice, Contents, HunkChoice, NewAnswer, NewChat, NewExport, NewMessage, NewPending,
+    NewProject, NewRestore, NewSession, NewTask,
 };
 pub use response::{
-    Accepted, AgentSession, Chat, Health, Hunk, Message, PendingChange, Project, Provider, Risk, ServerInfo, Session,
-    Settled, Task,
+    Accepted, AgentSession, Chat, Health, Hunk, Message, PendingChange, PendingDecision, Project, Provider, Risk,
+    ServerInfo, Session, Settled, Task,
 };
 pub use stats::{Stats, StatsCost, StatsGroup, TurnCounts};

@@ -30,5 +30,5 @@ pub mod usage;
 
 pub use frame::{Frame, FrameBody};
 pub use json::Json;
-pub use problem::Problem;
+pub use problem::{FileConflict, Problem};
 pub use usage::{UsageView, Used};

@@ -31,6 +31,26 @@ pub enum Details {
     },
     /// The work that would be lost.
     Risk(Risk),
+    /// The files that stand in the way of a decision.
+    Conflicts {
+        /// One for each.
+        conflicts: Vec<FileConflict>,
+    },
+}
+
+/// A file that was changed on both sides. A side that has no lines to show is null.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileConflict {
+    /// The file, relative to the project's root.
+    pub file_path: String,
+    /// Why it cannot be written, in words.
+    pub reason: String,
+    /// What the file holds where both sides changed it, or all of it.
+    pub ours: Option<String>,
+    /// What both sides started from.
+    pub base: Option<String>,
+    /// What was to be written.
+    pub theirs: Option<String>,
 }
 
 impl Problem {
@@ -43,6 +63,13 @@ impl Problem {
     #[must_use]
     pub fn with_risk(mut self, risk: Risk) -> Self {
         self.details = Some(Details::Risk(risk));
+        self
+    }
+
+    /// The same problem with the files that stand in the way.
+    #[must_use]
+    pub fn with_conflicts(mut self, conflicts: Vec<FileConflict>) -> Self {
+        self.details = Some(Details::Conflicts { conflicts });
         self
     }
 

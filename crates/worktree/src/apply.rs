@@ -177,7 +177,7 @@ impl Repository {
     }
 
     /// Whether what was found is this file, or, with none wanted, no file.
-    fn is(&self, found: &Found, wanted: Option<&BlobRef>) -> bool {
+    pub fn is(&self, found: &Found, wanted: Option<&BlobRef>) -> bool {
         match (found, wanted) {
             (Found::Absent, None) => true,
             (Found::File(found), Some(wanted)) => {

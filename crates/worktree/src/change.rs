@@ -67,9 +67,9 @@ impl Change {
                 Ok(vec![step(&self.path, None, target), step(old_path, base, None)])
             }
             (Operation::Create, None, None, Some(_))
-            | (Operation::Edit, None, Some(_), Some(_))
+            | (Operation::Edit | Operation::Mode, None, Some(_), Some(_))
             | (Operation::Delete, None, Some(_), None) => Ok(vec![step(&self.path, base, target)]),
-            (Operation::Create | Operation::Edit | Operation::Delete | Operation::Rename, ..) => {
+            (Operation::Create | Operation::Edit | Operation::Mode | Operation::Delete | Operation::Rename, ..) => {
                 Err(self.malformed("its operation does not go with its paths and blobs"))
             }
         }

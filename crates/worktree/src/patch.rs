@@ -138,6 +138,7 @@ fn read_record(record: &str) -> Result<(Operation, Option<BlobRef>, Option<BlobR
     let operation = match status.as_bytes() {
         b"A" => Operation::Create,
         b"D" => Operation::Delete,
+        b"M" if old_blob == new_blob => Operation::Mode,
         b"M" | b"T" => Operation::Edit,
         [b'R', ..] => Operation::Rename,
         _ => return Err(bad()),

@@ -6,7 +6,9 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use crate::git::Invocation;
-use crate::{CommitId, Git, RepoPath, TreeId, WorktreeError};
+use boocoder_model::BlobRef;
+
+use crate::{CommitId, Git, RepoPath, TreeId, Treeish, WorktreeError};
 
 /// The namespace of the refs that keep our commits from being collected. No branch, no tag: git shows it to nobody
 /// who does not ask for it.
@@ -104,6 +106,36 @@ impl Repository {
         }
     }
 
+    /// The tree of a commit.
+    ///
+    /// # Errors
+    /// [`WorktreeError::Failed`] if it is not in the object store.
+    pub async fn tree(&self, commit: &CommitId) -> Result<TreeId, WorktreeError> {
+        self.command(["rev-parse", "--verify", "--quiet", &format!("{commit}^{{tree}}")]).line().await?.parse()
+    }
+
+    /// What a commit or tree has at a path, if it is a file or a link.
+    ///
+    /// # Errors
+    /// What git says.
+    pub async fn entry(&self, tree: impl Into<Treeish>, path: &RepoPath) -> Result<Option<BlobRef>, WorktreeError> {
+        let tree: Treeish = tree.into();
+        let args = [OsStr::new("ls-tree"), OsStr::new("-z"), OsStr::new("--full-tree"), OsStr::new(tree.as_str())];
+        let args = args.into_iter().chain([OsStr::new("--"), path.as_path().as_os_str()]);
+        let listing = self.command(args).stdout().await?;
+        let mut entries = listing.split(|byte| *byte == 0).filter_map(|entry| {
+            let (head, name) = entry.split_at(entry.iter().position(|byte| *byte == b'\t')?);
+            (&name[1..] == path.as_bytes()).then_some(head)
+        });
+        let Some(head) = entries.next() else { return Ok(None) };
+        let head = String::from_utf8_lossy(head);
+        let fields: Vec<&str> = head.split(' ').collect();
+        match fields[..] {
+            [mode, "blob", blob] => Ok(Some(BlobRef { blob: blob.to_owned(), mode: mode.to_owned() })),
+            _ => Ok(None),
+        }
+    }
+
     /// Stores a file's content as `git add` would, by the project's rules for that path, and returns its blob id.
     ///
     /// # Errors
@@ -120,10 +152,28 @@ impl Repository {
     /// # Errors
     /// [`WorktreeError::Failed`] if git does not take the name for a ref's.
     pub async fn pin(&self, tree: &TreeId, parents: &[CommitId], name: &str) -> Result<CommitId, WorktreeError> {
-        let message = format!("boocoder: {name}");
-        let mut args = vec!["commit-tree", tree.as_str(), "-m", &message];
+        self.pin_as(tree, parents, name, &format!("boocoder: {name}"), None).await
+    }
+
+    /// The same, with a message and with who made it.
+    ///
+    /// # Errors
+    /// As [`Repository::pin`].
+    pub async fn pin_as(
+        &self,
+        tree: &TreeId,
+        parents: &[CommitId],
+        name: &str,
+        message: &str,
+        author: Option<&str>,
+    ) -> Result<CommitId, WorktreeError> {
+        let mut args = vec!["commit-tree", tree.as_str(), "-m", message];
         args.extend(parents.iter().flat_map(|parent| ["-p", parent.as_str()]));
-        let commit = IDENTITY.iter().fold(self.command(args), |command, (name, value)| command.setting(name, value));
+        let mut commit =
+            IDENTITY.iter().fold(self.command(args), |command, (name, value)| command.setting(name, value));
+        if let Some(author) = author {
+            commit = commit.setting("GIT_AUTHOR_NAME", author);
+        }
         let commit: CommitId = commit.line().await?.parse()?;
         self.command(["update-ref", &format!("{REFS}{name}"), commit.as_str()]).stdout().await?;
         Ok(commit)

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use boocoder_model::{
-    AgentName, AgentSession, Chat, ChatId, Fence, Interaction, InteractionId, Message, PendingChange, PendingId,
-    Project, ProjectId, Runner, RunnerId, Seq, ServerId, Session, SessionId, Task, TaskId, Turn, UsageEntry, Worktree,
+    AgentName, AgentSession, Chat, ChatId, Fence, Interaction, InteractionId, Message, OpenDecision, PendingChange,
+    PendingId, Project, ProjectId, Runner, RunnerId, Seq, ServerId, Session, SessionId, Task, TaskId, Turn, UsageEntry,
+    Worktree,
 };
 use boocoder_store::{
     Groups, InteractionFilter, MemStore, News, Owned, ReadBudget, StatsQuery, Store, StoreError, StoredFrame,
@@ -171,6 +172,7 @@ delegate! {
     interactions(filter: InteractionFilter) -> Vec<Interaction>;
     pending_change(id: PendingId) -> Option<PendingChange>;
     pending_changes(id: SessionId) -> Vec<PendingChange>;
+    open_decisions() -> Vec<OpenDecision>;
     pending_changes_of_task(id: TaskId) -> Vec<PendingChange>;
     worktree_of_session(id: SessionId) -> Option<Worktree>;
     worktree_of_task(id: TaskId) -> Option<Worktree>;

@@ -36,12 +36,12 @@ pub async fn a_conflict_takes_the_whole_batch_back(store: &dyn Store) {
             decided_by: boocoder_model::DecidedBy::User,
             at: at(80),
         },
-        Change::SetPendingStatus {
-            id: pending.id,
-            from: pending.status,
-            to: boocoder_model::PendingStatus::Rejected,
-            at: at(80),
-        },
+        Change::RevisePending(Box::new(boocoder_model::PendingChange {
+            revision: 1,
+            status: boocoder_model::PendingStatus::Rejected,
+            hunks: Vec::new(),
+            ..pending.clone()
+        })),
         keyed,
         Change::RemoveSession { id: world.session.id, at: at(80) },
         // The guard that fails: the task was just set running.

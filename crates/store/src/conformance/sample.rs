@@ -73,6 +73,8 @@ impl World {
             target: None,
             diff: "-a\n+b\n".into(),
             hunks: vec![hunk(PendingStatus::Pending), hunk(PendingStatus::Pending)],
+            revision: 0,
+            decisions: Vec::new(),
             created_at: at(70),
         }
     }
@@ -213,6 +215,8 @@ pub(super) fn hunk(status: PendingStatus) -> Hunk {
         diff: "@@ -1,2 +3 @@\n".into(),
         status,
         agent: Some("demo".into()),
+        task_id: None,
+        tool_call_id: None,
     }
 }
 

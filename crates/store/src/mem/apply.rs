@@ -1,9 +1,9 @@
 //! Writing a batch: each change checks its rules, then puts what it changes.
 
 use boocoder_model::{
-    AgentSession, Chat, ChatId, Consumed, DecidedBy, Interaction, InteractionId, InteractionOutcome, Message,
-    PendingChange, PendingId, PendingStatus, Project, Runner, RunnerId, Seq, Session, SessionId, Task, TaskId,
-    TaskState, Turn, UsageEntry, Worktree, WorktreeId,
+    AgentSession, Chat, ChatId, Consumed, DecidedBy, DecisionId, Interaction, InteractionId, InteractionOutcome,
+    Message, OpenDecision, PendingChange, Project, Runner, RunnerId, Seq, Session, SessionId, Task, TaskId, TaskState,
+    Turn, UsageEntry, Worktree, WorktreeId,
 };
 use jiff::Timestamp;
 
@@ -58,7 +58,9 @@ impl Tables {
             Change::AddWorktree(worktree) => self.add_worktree(worktree, undo),
             Change::RemoveWorktree { id, at } => self.remove_worktree(id, at, undo),
             Change::AddPending(pending) => self.add_pending(*pending, undo),
-            Change::SetPendingStatus { id, from, to, at: _ } => self.set_pending_status(id, from, to, undo),
+            Change::RevisePending(pending) => self.revise_pending(*pending, undo),
+            Change::BeginDecision(decision) => self.begin_decision(*decision, undo),
+            Change::EndDecision { id } => self.end_decision(id, undo),
             Change::AddRunner(runner) => self.add_runner(*runner, writer, undo),
             Change::Consume { runner, consumed } => self.consume(runner, consumed, undo),
             Change::EndRunner { id, at } => self.end_runner(id, at, undo),
@@ -230,29 +232,44 @@ impl Tables {
         self.check_task_of("pending change", pending.task_id)?;
         let has_worktree = pending.worktree_id.is_none_or(|id| self.worktrees.contains_key(&id));
         require(has_worktree, "pending change", rule::NO_WORKTREE)?;
-        let mut hunks: Vec<_> = self.pending.values().flat_map(|other| &other.hunks).map(|hunk| hunk.id).collect();
-        for hunk in &pending.hunks {
-            require(!hunks.contains(&hunk.id), "hunk", rule::ID_TAKEN)?;
-            hunks.push(hunk.id);
-        }
+        self.check_hunks(&pending)?;
         undo.put(self, |tables| &mut tables.pending, pending.id, pending);
         Ok(())
     }
 
-    fn set_pending_status(
-        &mut self,
-        id: PendingId,
-        from: PendingStatus,
-        to: PendingStatus,
-        undo: &mut Undo,
-    ) -> Result<(), StoreError> {
-        let mut pending = self.pending.get(&id).ok_or_else(|| conflict("pending change", rule::ABSENT))?.clone();
-        require(pending.status == from, "pending change", rule::found_in(pending.status.as_str()))?;
-        pending.status = to;
-        for hunk in pending.hunks.iter_mut().filter(|hunk| hunk.status == from) {
-            hunk.status = to;
+    /// The hunks of a pending change are in no other one, and each of them once.
+    fn check_hunks(&self, pending: &PendingChange) -> Result<(), StoreError> {
+        let others = self.pending.values().filter(|other| other.id != pending.id);
+        let mut hunks: Vec<_> = others.flat_map(|other| &other.hunks).map(|hunk| hunk.id).collect();
+        for hunk in &pending.hunks {
+            require(!hunks.contains(&hunk.id), "hunk", rule::ID_TAKEN)?;
+            self.check_task_of("hunk", hunk.task_id)?;
+            hunks.push(hunk.id);
         }
-        undo.put(self, |tables| &mut tables.pending, id, pending);
+        Ok(())
+    }
+
+    fn revise_pending(&mut self, pending: PendingChange, undo: &mut Undo) -> Result<(), StoreError> {
+        let before = self.pending.get(&pending.id).ok_or_else(|| conflict("pending change", rule::ABSENT))?.clone();
+        require(before.revision.checked_add(1) == Some(pending.revision), "pending change", rule::REVISED)?;
+        self.check_task_of("pending change", pending.task_id)?;
+        self.check_hunks(&pending)?;
+        let PendingChange { session_id, worktree_id, file_path, created_at, .. } = before;
+        let after = PendingChange { session_id, worktree_id, file_path, created_at, ..pending };
+        undo.put(self, |tables| &mut tables.pending, after.id, after);
+        Ok(())
+    }
+
+    fn begin_decision(&mut self, decision: OpenDecision, undo: &mut Undo) -> Result<(), StoreError> {
+        require(!self.decisions.contains_key(&decision.id), "decision", rule::ID_TAKEN)?;
+        require(self.projects.contains_key(&decision.project_id), "decision", rule::NO_PROJECT)?;
+        undo.put(self, |tables| &mut tables.decisions, decision.id, decision);
+        Ok(())
+    }
+
+    fn end_decision(&mut self, id: DecisionId, undo: &mut Undo) -> Result<(), StoreError> {
+        require(self.decisions.contains_key(&id), "decision", rule::ABSENT)?;
+        undo.take(self, |tables| &mut tables.decisions, id);
         Ok(())
     }
 

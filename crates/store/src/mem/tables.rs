@@ -5,9 +5,9 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use boocoder_model::{
-    AgentName, AgentSession, Chat, ChatId, Fence, Interaction, InteractionId, Message, MessageId, PendingChange,
-    PendingId, Project, ProjectId, Runner, RunnerId, Seq, ServerId, Session, SessionId, Task, TaskId, Turn, TurnId,
-    UsageEntry, UsageId, Worktree, WorktreeId,
+    AgentName, AgentSession, Chat, ChatId, DecisionId, Fence, Interaction, InteractionId, Message, MessageId,
+    OpenDecision, PendingChange, PendingId, Project, ProjectId, Runner, RunnerId, Seq, ServerId, Session, SessionId,
+    Task, TaskId, Turn, TurnId, UsageEntry, UsageId, Worktree, WorktreeId,
 };
 use indexmap::IndexMap;
 use jiff::Timestamp;
@@ -65,6 +65,7 @@ pub(super) struct Tables {
     pub(super) interactions: IndexMap<InteractionId, Interaction>,
     pub(super) worktrees: IndexMap<WorktreeId, Kept<Worktree>>,
     pub(super) pending: IndexMap<PendingId, PendingChange>,
+    pub(super) decisions: IndexMap<DecisionId, OpenDecision>,
     /// Removed means ended.
     pub(super) runners: IndexMap<RunnerId, Kept<Runner>>,
     pub(super) logs: IndexMap<SessionId, Log>,
@@ -124,6 +125,19 @@ impl Undo {
                 None => table(tables).shift_remove(&key),
             };
         }));
+    }
+
+    /// Takes a value out of a table, at whose place it is put back when the batch is undone.
+    pub(super) fn take<K, V>(&mut self, tables: &mut Tables, table: fn(&mut Tables) -> &mut IndexMap<K, V>, key: K)
+    where
+        K: Copy + Eq + Hash + Send + 'static,
+        V: Send + 'static,
+    {
+        if let Some((index, _, value)) = table(tables).shift_remove_full(&key) {
+            self.0.push(Box::new(move |tables| {
+                table(tables).shift_insert(index, key, value);
+            }));
+        }
     }
 
     /// Takes everything back.

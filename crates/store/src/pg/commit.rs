@@ -109,7 +109,8 @@ impl PgStore {
             Guard::Lapsed => conflict("server", rule::ALIVE),
             Guard::Task(id) => found("task", self.task(id).await?.map(|task| task.state.as_str())),
             Guard::Pending(id) => {
-                found("pending change", self.pending_change(id).await?.map(|pending| pending.status.as_str()))
+                let found = self.pending_change(id).await?;
+                conflict("pending change", if found.is_some() { rule::REVISED } else { rule::ABSENT })
             }
             Guard::Interaction(id) => match self.interaction(id).await? {
                 Some(interaction) => {

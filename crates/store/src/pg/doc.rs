@@ -4,9 +4,10 @@
 //! survive whatever it is, even nested deeper than the database would parse it, or no JSON at all.
 
 use boocoder_model::{
-    ContentPart, Hunk, HunkId, InteractionOutcome, Location, PermissionOption, Question, RawJson, ToolCallId,
-    ToolCallSnapshot, ToolContent, TurnOutcome, UnknownName,
+    BlobRef, ContentPart, Hunk, HunkId, InteractionOutcome, Location, PendingDecision, PermissionOption, Question,
+    RawJson, TaskId, ToolCallId, ToolCallSnapshot, ToolContent, TurnOutcome, UnknownName,
 };
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The twins of several values.
@@ -255,6 +256,8 @@ pub(super) struct HunkDoc {
     diff: String,
     status: String,
     agent: Option<String>,
+    task_id: Option<TaskId>,
+    tool_call_id: Option<String>,
 }
 
 impl TryFrom<HunkDoc> for Hunk {
@@ -270,6 +273,68 @@ impl TryFrom<HunkDoc> for Hunk {
             diff: doc.diff,
             status: doc.status.parse()?,
             agent: doc.agent.map(Into::into),
+            task_id: doc.task_id,
+            tool_call_id: doc.tool_call_id.map(Into::into),
+        })
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct BlobDoc {
+    blob: String,
+    mode: String,
+}
+
+impl From<&BlobRef> for BlobDoc {
+    fn from(BlobRef { blob, mode }: &BlobRef) -> Self {
+        Self { blob: blob.clone(), mode: mode.clone() }
+    }
+}
+
+impl From<BlobDoc> for BlobRef {
+    fn from(BlobDoc { blob, mode }: BlobDoc) -> Self {
+        Self { blob, mode }
+    }
+}
+
+/// A decision on a pending change.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct PendingDecisionDoc {
+    kind: String,
+    hunks: Vec<HunkId>,
+    decided_by: String,
+    at: Timestamp,
+    against: String,
+    before: Option<BlobDoc>,
+    after: Option<BlobDoc>,
+}
+
+impl From<&PendingDecision> for PendingDecisionDoc {
+    fn from(decision: &PendingDecision) -> Self {
+        Self {
+            kind: decision.kind.to_string(),
+            hunks: decision.hunks.clone(),
+            decided_by: decision.decided_by.to_string(),
+            at: decision.at,
+            against: decision.against.clone(),
+            before: decision.before.as_ref().map(Into::into),
+            after: decision.after.as_ref().map(Into::into),
+        }
+    }
+}
+
+impl TryFrom<PendingDecisionDoc> for PendingDecision {
+    type Error = UnknownName;
+
+    fn try_from(doc: PendingDecisionDoc) -> Result<Self, UnknownName> {
+        Ok(Self {
+            kind: doc.kind.parse()?,
+            hunks: doc.hunks,
+            decided_by: doc.decided_by.parse()?,
+            at: doc.at,
+            against: doc.against,
+            before: doc.before.map(Into::into),
+            after: doc.after.map(Into::into),
         })
     }
 }

@@ -139,6 +139,7 @@ fn broken_rule(error: &DbError) -> Option<StoreError> {
         "worktrees" => "worktree",
         "pending_changes" => "pending change",
         "pending_hunks" => "hunk",
+        "open_decisions" => "decision",
         "runners" => "runner",
         "wishes" => "wish",
         // The statement that takes journals in adds a frame of no session if it does not fit them.

@@ -8,4 +8,4 @@ mod runner;
 mod task;
 mod usage;
 
-pub(super) use pending::{hunk, select as select_pending};
+pub(super) use pending::{REVISE as REVISE_PENDING, hunk, revision, select as select_pending};

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use boocoder_model::{
-    AgentName, AgentSession, Chat, ChatId, Fence, Interaction, InteractionId, Message, PendingChange, PendingId,
-    Project, ProjectId, Runner, RunnerId, Seq, ServerId, Session, SessionId, Task, TaskId, Turn, UsageEntry, Worktree,
+    AgentName, AgentSession, Chat, ChatId, Fence, Interaction, InteractionId, Message, OpenDecision, PendingChange,
+    PendingId, Project, ProjectId, Runner, RunnerId, Seq, ServerId, Session, SessionId, Task, TaskId, Turn, UsageEntry,
+    Worktree,
 };
 use jiff::Timestamp;
 use tokio::sync::{broadcast, watch};
@@ -303,6 +304,10 @@ impl Store for PgStore {
                     AND EXISTS (SELECT FROM sessions WHERE sessions.id = session_id AND removed_at IS NULL) \
                     ORDER BY position";
         self.all(Query::new(nouns::select_pending(rest), params![session.as_uuid()])).await
+    }
+
+    async fn open_decisions(&self) -> Result<Vec<OpenDecision>, StoreError> {
+        self.all(Query::new(OpenDecision::TABLE.select("ORDER BY position"), params![])).await
     }
 
     async fn pending_changes_of_task(&self, task: TaskId) -> Result<Vec<PendingChange>, StoreError> {

@@ -1,8 +1,9 @@
 //! A batch as the statements that write it. Nothing here talks to the database.
 
 use boocoder_model::{
-    AgentSession, Chat, DecidedBy, Interaction, InteractionId, InteractionOutcome, Message, PendingChange, PendingId,
-    Project, Runner, Seq, Session, SessionId, Task, TaskId, TaskState, Turn, UsageEntry, Worktree,
+    AgentSession, Chat, DecidedBy, Interaction, InteractionId, InteractionOutcome, Message, OpenDecision,
+    PendingChange, PendingId, Project, Runner, Seq, Session, SessionId, Task, TaskId, TaskState, Turn, UsageEntry,
+    Worktree,
 };
 use tokio_postgres::types::Json;
 use uuid::Uuid;
@@ -55,7 +56,7 @@ pub(super) enum Guard {
     Writer,
     /// The server's lease has not ended.
     Lapsed,
-    /// The pending change is not in the state that it should be in.
+    /// The pending change is not in the revision that it should be in.
     Pending(PendingId),
 }
 
@@ -142,13 +143,11 @@ fn push<'a>(change: &'a Change, writer: Option<Writer>, steps: &mut Vec<Step<'a>
         Change::AddWorktree(worktree) => Step::insert::<Worktree>(worktree)?,
         Change::RemoveWorktree { id, at } => remove("worktree", "worktrees", id.as_uuid(), *at),
         Change::AddPending(pending) => return add_pending(pending, steps),
-        Change::SetPendingStatus { id, from, to, at } => {
-            let sql =
-                "UPDATE pending_changes SET status = $3, status_at = $4 WHERE id = $1 AND status = $2 RETURNING 1";
-            let params = params![id.as_uuid(), from.as_str(), to.as_str(), *at];
-            steps.push(Step::guarded(Guard::Pending(*id), sql, params));
-            let sql = "UPDATE pending_hunks SET status = $3 WHERE pending_id = $1 AND status = $2";
-            Step::plain(Query::new(sql, params![id.as_uuid(), from.as_str(), to.as_str()]))
+        Change::RevisePending(pending) => return revise_pending(pending, steps),
+        Change::BeginDecision(decision) => Step::insert::<OpenDecision>(decision)?,
+        Change::EndDecision { id } => {
+            let sql = "DELETE FROM open_decisions WHERE id = $1 RETURNING 1";
+            Step::guarded(Guard::Rule("decision", rule::ABSENT), sql, params![id.as_uuid()])
         }
         Change::AddRunner(runner) => add_runner(runner, writer)?,
         Change::Consume { runner, consumed } => consume::step(*runner, consumed)?,
@@ -218,6 +217,16 @@ fn settle(
 
 fn add_pending<'a>(pending: &'a PendingChange, steps: &mut Vec<Step<'a>>) -> Result<(), StoreError> {
     steps.push(Step::insert::<PendingChange>(pending)?);
+    let hunks = (0..).zip(&pending.hunks).map(|(place, hunk)| Step::plain(nouns::hunk(pending.id, place, hunk)));
+    steps.extend(hunks);
+    Ok(())
+}
+
+/// Writes a revision over the one before it. The hunks are taken out first, so that they can go elsewhere.
+fn revise_pending<'a>(pending: &'a PendingChange, steps: &mut Vec<Step<'a>>) -> Result<(), StoreError> {
+    steps.push(Step::guarded(Guard::Pending(pending.id), nouns::REVISE_PENDING, nouns::revision(pending)));
+    let sql = "DELETE FROM pending_hunks WHERE pending_id = $1";
+    steps.push(Step::plain(Query::new(sql, params![pending.id.as_uuid()])));
     let hunks = (0..).zip(&pending.hunks).map(|(place, hunk)| Step::plain(nouns::hunk(pending.id, place, hunk)));
     steps.extend(hunks);
     Ok(())

@@ -1,7 +1,7 @@
 //! What clients send.
 
 use boocoder_model as model;
-use boocoder_model::{ChatId, HunkId, ProjectId, SessionId};
+use boocoder_model::{ChatId, HunkId, PendingId, ProjectId, SessionId, TaskId};
 use serde::{Deserialize, Serialize};
 
 use crate::Json;
@@ -201,6 +201,42 @@ pub struct NewPending {
     pub file_path: String,
     /// Its whole content.
     pub content: String,
+}
+
+/// `POST /api/sessions/:id/pending/apply`, `/reject` and `/revert`: several changes at once, all of them or none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeChoice {
+    /// The changes meant; absent means all that can be decided on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Vec<PickedChange>>,
+}
+
+/// One of the changes of a [`ChangeChoice`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PickedChange {
+    /// The change.
+    pub id: PendingId,
+    /// The hunks meant; absent or empty means all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hunks: Vec<HunkId>,
+}
+
+/// `POST /api/sessions/:id/restore`: brings the worktree back to what it held after a turn.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewRestore {
+    /// The task of the turn.
+    pub turn: TaskId,
+}
+
+/// `POST /api/sessions/:id/export`: makes a branch of a session's turns, one commit each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewExport {
+    /// The branch's name. There must be none of that name.
+    pub branch: String,
 }
 
 /// `POST /api/pending/:id/apply`, `/reject` and `/revert`

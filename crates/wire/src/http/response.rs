@@ -1,5 +1,7 @@
 //! What clients are answered.
 
+use std::collections::BTreeSet;
+
 use boocoder_model as model;
 use boocoder_model::{ChatId, HunkId, InteractionId, MessageId, PendingId, ProjectId, SessionId, TaskId};
 use jiff::Timestamp;
@@ -284,8 +286,14 @@ pub struct Hunk {
     pub diff: String,
     /// As for the whole change.
     pub status: String,
-    /// The agent that made it, or null for a human.
+    /// The agent whose turn touched its lines last, or null for a human.
     pub agent: Option<String>,
+    /// The task of that turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_id: Option<TaskId>,
+    /// The tool call that made it, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_call_id: Option<String>,
 }
 
 impl From<model::Hunk> for Hunk {
@@ -299,6 +307,8 @@ impl From<model::Hunk> for Hunk {
             diff: hunk.diff,
             status: hunk.status.to_string(),
             agent: hunk.agent.map(|agent| agent.to_string()),
+            task_id: hunk.task_id,
+            tool_call_id: hunk.tool_call_id.map(|id| id.to_string()),
         }
     }
 }
@@ -317,26 +327,76 @@ pub struct PendingChange {
     /// Where a renamed file was before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub old_path: Option<String>,
-    /// `create`, `edit`, `delete` or `rename`.
+    /// `create`, `edit`, `delete`, `rename` or `mode`.
     pub operation: String,
     /// `pending`, `applied`, `rejected`, `reverted`, `superseded` or `stale`.
     pub status: String,
-    /// The agent that made it, or null for a human.
+    /// The agent whose turn touched it last, or null for a human.
     pub agent: Option<String>,
+    /// All whose doing it is, null for a human.
+    pub agents: Vec<Option<String>>,
+    /// Whether it has no lines to show: it is decided on as a whole.
+    pub binary: bool,
+    /// The mode before, as git writes it: `100644`, `100755`, or `120000` for a symbolic link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old_mode: Option<String>,
+    /// The mode after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_mode: Option<String>,
     /// The change as a unified diff.
     pub diff: String,
     /// The same, hunk by hunk.
     pub hunks: Vec<Hunk>,
+    /// What was decided on it, oldest first.
+    pub decisions: Vec<PendingDecision>,
     /// When it was made.
     pub created_at: Timestamp,
 }
 
+/// One decision on a pending change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingDecision {
+    /// `apply`, `reject`, `revert` or `rebase`.
+    pub kind: String,
+    /// The hunks that it was about; empty for a change without hunks.
+    pub hunks: Vec<HunkId>,
+    /// By whom: `user`.
+    pub decided_by: String,
+    /// When.
+    pub at: Timestamp,
+    /// The commit that the place stood on; empty for a refusal that is carried out when the turn ends.
+    pub against: String,
+}
+
+impl From<model::PendingDecision> for PendingDecision {
+    fn from(decision: model::PendingDecision) -> Self {
+        Self {
+            kind: decision.kind.to_string(),
+            hunks: decision.hunks,
+            decided_by: decision.decided_by.to_string(),
+            at: decision.at,
+            against: decision.against,
+        }
+    }
+}
+
 impl From<model::PendingChange> for PendingChange {
     fn from(change: model::PendingChange) -> Self {
+        let text = |agent: &model::AgentName| agent.to_string();
+        let of_hunks = change.hunks.iter().map(|hunk| hunk.agent.as_ref().map(text));
+        let agents = of_hunks.chain([change.agent.as_ref().map(text)]).collect::<BTreeSet<_>>();
+        let has_content =
+            |side: &Option<model::BlobRef>| side.as_ref().is_some_and(|side| side.mode.starts_with("100"));
+        let is_same = change.base.as_ref().map(|side| &side.blob) == change.target.as_ref().map(|side| &side.blob);
         Self {
             id: change.id,
             session_id: change.session_id,
             task_id: change.task_id,
+            agents: agents.into_iter().collect(),
+            binary: change.hunks.is_empty() && !is_same && (has_content(&change.base) || has_content(&change.target)),
+            old_mode: change.base.as_ref().map(|side| side.mode.clone()),
+            new_mode: change.target.as_ref().map(|side| side.mode.clone()),
+            decisions: change.decisions.into_iter().map(Into::into).collect(),
             file_path: change.file_path,
             old_path: change.old_path,
             operation: change.operation.to_string(),

@@ -1,11 +1,14 @@
 //! Pending changes and their hunks.
 
-use boocoder_model::{AgentName, BlobRef, Hunk, PendingChange, PendingId, SessionId, TaskId, WorktreeId};
+use boocoder_model::{
+    AgentName, BlobRef, DecisionId, Hunk, OpenDecision, PendingChange, PendingId, ProjectId, RawJson, ServerId,
+    SessionId, TaskId, WorktreeId,
+};
 use tokio_postgres::types::Json;
 
 use crate::StoreError;
 use crate::pg::conn::{Params, Query, params};
-use crate::pg::doc::HunkDoc;
+use crate::pg::doc::{HunkDoc, PendingDecisionDoc, docs};
 use crate::pg::table::{Fields, Noun, Table};
 
 impl Noun for PendingChange {
@@ -28,6 +31,8 @@ impl Noun for PendingChange {
             "target_blob",
             "target_mode",
             "diff",
+            "revision",
+            "decisions",
             "created_at",
         ],
     };
@@ -49,6 +54,8 @@ impl Noun for PendingChange {
             target.map(|target| &target.blob),
             target.map(|target| &target.mode),
             Json(&self.diff),
+            i64::from(self.revision),
+            Json(docs::<_, PendingDecisionDoc>(&self.decisions)),
             self.created_at,
         ])
     }
@@ -72,7 +79,63 @@ impl Noun for PendingChange {
             target: blob("target_blob", "target_mode")?,
             diff: row.json("diff")?,
             hunks: row.docs::<HunkDoc, _>("hunks")?,
+            revision: u32::try_from(row.get::<i64>("revision")?).unwrap_or(u32::MAX),
+            decisions: row.docs::<PendingDecisionDoc, _>("decisions")?,
             created_at: row.get("created_at")?,
+        })
+    }
+}
+
+/// Writes what may change of a pending change over the revision before it.
+pub(in crate::pg) const REVISE: &str = "UPDATE pending_changes SET revision = $2, old_path = $3, operation = $4, \
+     status = $5, agent = $6, task_id = $7, base_blob = $8, base_mode = $9, target_blob = $10, target_mode = $11, \
+     diff = $12, decisions = $13 WHERE id = $1 AND revision + 1 = $2 RETURNING 1";
+
+/// The values of [`REVISE`].
+pub(in crate::pg) fn revision(pending: &PendingChange) -> Params<'_> {
+    let (base, target) = (pending.base.as_ref(), pending.target.as_ref());
+    params![
+        pending.id.as_uuid(),
+        i64::from(pending.revision),
+        pending.old_path.as_ref().map(Json),
+        pending.operation.as_str(),
+        pending.status.as_str(),
+        pending.agent.as_ref().map(AgentName::as_str),
+        pending.task_id.map(TaskId::as_uuid),
+        base.map(|base| &base.blob),
+        base.map(|base| &base.mode),
+        target.map(|target| &target.blob),
+        target.map(|target| &target.mode),
+        Json(&pending.diff),
+        Json(docs::<_, PendingDecisionDoc>(&pending.decisions)),
+    ]
+}
+
+impl Noun for OpenDecision {
+    const TABLE: Table<'static> = Table {
+        what: "decision",
+        name: "open_decisions",
+        key: &["id"],
+        columns: &["id", "project_id", "server_id", "body", "created_at"],
+    };
+
+    fn values(&self) -> Result<Params<'_>, StoreError> {
+        Ok(params![
+            self.id.as_uuid(),
+            self.project_id.as_uuid(),
+            self.server.map(ServerId::as_uuid),
+            Json(self.body.as_str()),
+            self.at,
+        ])
+    }
+
+    fn read(row: &Fields<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: row.id("id", DecisionId::from_uuid)?,
+            project_id: row.id("project_id", ProjectId::from_uuid)?,
+            server: row.id_if_any("server_id", ServerId::from_uuid)?,
+            body: RawJson::new(row.json::<String>("body")?),
+            at: row.get("created_at")?,
         })
     }
 }
@@ -92,8 +155,9 @@ pub(in crate::pg) fn select(rest: &str) -> String {
 pub(in crate::pg) fn hunk<'a>(pending: PendingId, place: i32, hunk: &'a Hunk) -> Query<'a> {
     Query::new(
         "INSERT INTO pending_hunks \
-           (id, pending_id, place, old_start, old_lines, new_start, new_lines, diff, status, agent) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+           (id, pending_id, place, old_start, old_lines, new_start, new_lines, diff, status, agent, task_id, \
+            tool_call_id) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         params![
             hunk.id.as_uuid(),
             pending.as_uuid(),
@@ -105,6 +169,8 @@ pub(in crate::pg) fn hunk<'a>(pending: PendingId, place: i32, hunk: &'a Hunk) ->
             Json(&hunk.diff),
             hunk.status.as_str(),
             hunk.agent.as_ref().map(AgentName::as_str),
+            hunk.task_id.map(TaskId::as_uuid),
+            hunk.tool_call_id.as_ref().map(|id| Json(id.as_str())),
         ],
     )
 }

@@ -1,0 +1,266 @@
+//! The worktree after a turn, compared with what was accepted of it: which pending changes stand, and what is new.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use boocoder_model::{
+    AgentName, BlobRef, PendingChange, PendingDecisionKind, PendingId, PendingStatus, Project, Task, WorktreeId,
+};
+use boocoder_store::Change;
+use boocoder_worktree::{FileDiff, RepoPath, Repository, Step, TreeId};
+
+use crate::command::DispatchError;
+use crate::env;
+use crate::lane_core::Compared;
+use crate::ledger::{
+    Carried, Contents, Located, Origin, Side, Verdict, Wanted, accepted, blob_of, caught_up, contributors, follow, go,
+    is_deferred, text_blobs, texts_to_follow, without_rejected,
+};
+use crate::workspace::{Owner, Workspace, Workspaces, keep};
+
+/// The accepted sides of rows, as blobs.
+type AcceptedSides = BTreeMap<PendingId, Option<BlobRef>>;
+
+impl Workspaces {
+    /// Brings the pending changes in line with what the worktree holds after a turn. While other turns work in the same
+    /// worktree, only the files in `touched` are this one's; the others are left to the turn that ends last.
+    pub(crate) async fn compare(
+        &self,
+        task: &Task,
+        touched: &BTreeSet<String>,
+        project: &Project,
+    ) -> Result<Compared, DispatchError> {
+        let owner = Owner::of(task);
+        let mut slot = self.existing(owner, project).await?;
+        let Some(workspace) = slot.as_mut() else { return Ok(Compared::default()) };
+        let alone = self.is_alone(task).await?;
+        let origin = Origin {
+            session_id: task.session_id,
+            task_id: Some(task.id),
+            worktree_id: Some(workspace.id()),
+            agent: Some(task.agent.clone()),
+        };
+        let rows = self.pending_changes(owner).await?;
+        let (existing, caught_up) =
+            if alone { catch_up(workspace, rows.clone()).await? } else { (rows.clone(), Vec::new()) };
+        let snapshot = workspace.checkout().snapshot().await?;
+        let mut compared = Compared { after_tree: Some(snapshot.tree.to_string()), ..Compared::default() };
+        if !snapshot.missing.is_empty() {
+            compared.failure = Some(format!("some files are left out: {}", snapshot.missing.join("; ")));
+        }
+        compared.changes = caught_up;
+        if !self.is_compared(workspace, &snapshot.tree) {
+            let root = workspace.path().to_owned();
+            let is_own = |path: &str| {
+                let named = |named: &String| {
+                    Path::new(named).strip_prefix(&root).unwrap_or(Path::new(named)) == Path::new(path)
+                };
+                alone || touched.iter().any(named)
+            };
+            let more = bring_in_line(workspace, &existing, &snapshot.tree, &origin, &is_own).await?;
+            compared.changes.extend(more);
+            if workspace.base_tree().await? != snapshot.tree {
+                keep(workspace, &snapshot.tree, owner, Some(task)).await?;
+            }
+        }
+        if !compared.changes.is_empty() {
+            compared.agents = Some(contributors(&rows, &compared.changes));
+        }
+        // Changes that are yet to be written may be refused; then the tree has to be compared again.
+        workspace.set_compared((alone && compared.changes.is_empty()).then_some(snapshot.tree));
+        Ok(compared)
+    }
+
+    /// Brings them in line with what somebody else than an agent did to the worktree.
+    pub(crate) async fn compare_by_hand(
+        &self,
+        owner: Owner,
+        workspace: &mut Workspace,
+        paths: Option<&BTreeSet<String>>,
+        tree: &TreeId,
+    ) -> Result<(Vec<Change>, Vec<Option<AgentName>>), DispatchError> {
+        let session_id = match owner {
+            Owner::Session(id) => Some(id),
+            Owner::Task(_) => None,
+        };
+        let task_id = match owner {
+            Owner::Session(_) => None,
+            Owner::Task(id) => Some(id),
+        };
+        let origin = Origin { session_id, task_id, worktree_id: Some(workspace.id()), agent: None };
+        let rows = self.pending_changes(owner).await?;
+        let is_own = |path: &str| paths.is_none_or(|paths| paths.contains(path));
+        let changes = bring_in_line(workspace, &rows, tree, &origin, &is_own).await?;
+        keep(workspace, tree, owner, None).await?;
+        let agents = contributors(&rows, &changes);
+        workspace.set_compared(None);
+        Ok((changes, agents))
+    }
+
+    /// How many files of the worktree differ from what was accepted of it.
+    pub(crate) async fn unaccepted(
+        &self,
+        owner: Owner,
+        workspace: &Workspace,
+        tree: &TreeId,
+    ) -> Result<usize, DispatchError> {
+        let rows = self.pending_changes(owner).await?;
+        let sides = accepted_sides(workspace.checkout().repository(), own(&rows, workspace.id())).await?;
+        Ok(diff(workspace, &rows, &sides, tree).await?.len())
+    }
+
+    /// The task whose worktree a change is in, or its session.
+    pub(crate) async fn pending_changes(&self, owner: Owner) -> Result<Vec<PendingChange>, DispatchError> {
+        Ok(match owner {
+            Owner::Session(session) => self.store().pending_changes(session).await?,
+            Owner::Task(task) => self.store().pending_changes_of_task(task).await?,
+        })
+    }
+}
+
+/// What has to change for the rows to tell what a tree holds, where `origin` made what is new in it.
+async fn bring_in_line(
+    workspace: &Workspace,
+    existing: &[PendingChange],
+    tree: &TreeId,
+    origin: &Origin,
+    is_own: &(dyn Fn(&str) -> bool + Sync),
+) -> Result<Vec<Change>, DispatchError> {
+    let repository = workspace.checkout().repository();
+    let sides = accepted_sides(repository, own(existing, workspace.id())).await?;
+    let mut files = diff(workspace, existing, &sides, tree).await?;
+    files.retain(|file| is_own(file.change.path.as_str()));
+    let rows: Vec<_> = existing.iter().filter(|row| is_own(&row.file_path)).cloned().collect();
+    let accepted = |row: &PendingChange| sides.get(&row.id).cloned().unwrap_or_else(|| row.base.clone());
+    let contents = read(repository, texts_to_follow(&rows, &files, origin, &accepted)).await?;
+    Ok(follow(&rows, &files, &contents, &accepted, origin, env::now(), &mut env::new_id))
+}
+
+fn own(rows: &[PendingChange], worktree: WorktreeId) -> impl Iterator<Item = &PendingChange> {
+    rows.iter().filter(move |row| row.worktree_id == Some(worktree))
+}
+
+/// The contents of those blobs that are not too large to have lines.
+pub(crate) async fn read(repository: &Repository, ids: BTreeSet<String>) -> Result<Contents, DispatchError> {
+    Ok(repository.read_blobs(&ids).await?)
+}
+
+/// A side of a row as a blob.
+pub(crate) async fn blob(
+    repository: &Repository,
+    row: &PendingChange,
+    side: Side,
+) -> Result<Option<BlobRef>, DispatchError> {
+    Ok(match side {
+        Side::Base => row.base.clone(),
+        Side::Target => row.target.clone(),
+        Side::Between(content) => {
+            let blob = repository.write_blob(content).await?;
+            let mode = row.target.as_ref().map_or_else(|| "100644".to_owned(), |target| target.mode.clone());
+            Some(BlobRef { blob, mode })
+        }
+    })
+}
+
+/// The accepted sides of rows of which something was applied. All others are their bases.
+async fn accepted_sides<'a>(
+    repository: &Repository,
+    rows: impl Iterator<Item = &'a PendingChange>,
+) -> Result<AcceptedSides, DispatchError> {
+    let applied = |row: &&PendingChange| {
+        row.status == PendingStatus::Applied || row.hunks.iter().any(|hunk| hunk.status == PendingStatus::Applied)
+    };
+    let rows: Vec<_> = rows.filter(applied).collect();
+    let contents = read(repository, rows.iter().flat_map(|row| text_blobs(row)).collect()).await?;
+    let mut sides = AcceptedSides::new();
+    for row in rows {
+        sides.insert(row.id, blob(repository, row, accepted(row, &contents)).await?);
+    }
+    Ok(sides)
+}
+
+/// The diff of a worktree against what the project's checkout should hold by now: the commit that it was made from, and on
+/// it what was accepted since, the newest row of each path last.
+async fn diff(
+    workspace: &Workspace,
+    existing: &[PendingChange],
+    sides: &AcceptedSides,
+    tree: &TreeId,
+) -> Result<Vec<FileDiff>, DispatchError> {
+    let repository = workspace.checkout().repository();
+    let mut paths: BTreeMap<RepoPath, Option<BlobRef>> = BTreeMap::new();
+    for row in own(existing, workspace.id()) {
+        let is_rebased = row.decisions.iter().any(|decision| decision.kind == PendingDecisionKind::Rebase);
+        let Some(side) = sides.get(&row.id).cloned().or_else(|| is_rebased.then(|| row.base.clone())) else { continue };
+        let path: RepoPath = row.file_path.parse()?;
+        if let Some(old) = &row.old_path {
+            paths.insert(old.parse()?, None);
+        }
+        paths.insert(path, side);
+    }
+    let base = workspace.checkout().base_commit();
+    if paths.is_empty() {
+        return Ok(repository.diff(base, tree).await?);
+    }
+    let base = repository.overlay(base, &paths.into_iter().collect::<Vec<_>>()).await?;
+    Ok(repository.diff(&base, tree).await?)
+}
+
+/// Takes out of the worktree what a human refused while a turn ran. Gives the rows as they are then, and what that changes in the
+/// store. What the turn has changed once more stays, and is offered again.
+async fn catch_up(
+    workspace: &Workspace,
+    mut rows: Vec<PendingChange>,
+) -> Result<(Vec<PendingChange>, Vec<Change>), DispatchError> {
+    let mut changes = Vec::new();
+    let id = workspace.id();
+    for row in rows.iter_mut().filter(|row| row.worktree_id == Some(id) && row.decisions.iter().any(is_deferred)) {
+        let repository = workspace.checkout().repository();
+        let mut contents = read(repository, text_blobs(row)).await?;
+        let side = without_rejected(row, &contents);
+        let rest = matches!(side, Side::Between(_));
+        let from = Located { path: row.file_path.parse()?, blob: row.target.clone() };
+        let to = Located { path: side.path(row).parse()?, blob: blob(repository, row, side).await? };
+        let taken = take_out(repository, &from, &to, &mut contents).await?;
+        let (before, after) = taken;
+        let against = repository.head().await?.to_string();
+        let rest = to.blob.clone().filter(|_| rest);
+        let kind = Verdict::Reject;
+        let carried = Carried { kind, hunks: BTreeSet::new(), against, before, after, rest, at: env::now() };
+        *row = caught_up(row, &carried, &contents);
+        changes.push(Change::RevisePending(Box::new(row.clone())));
+    }
+    Ok((rows, changes))
+}
+
+/// Writes one side of a file in the worktree in place of another. What it held before and after; the same if it could not.
+async fn take_out(
+    repository: &Repository,
+    from: &Located,
+    to: &Located,
+    contents: &mut Contents,
+) -> Result<(Option<BlobRef>, Option<BlobRef>), DispatchError> {
+    let Ok(found) = blob_of(repository.holds(&from.path).await?) else { return Ok((None, None)) };
+    let sides = [found.as_ref(), from.blob.as_ref(), to.blob.as_ref()].into_iter().flatten();
+    let ids = sides.filter(|side| side.mode.starts_with("100")).map(|side| side.blob.clone());
+    contents.extend(read(repository, ids.collect()).await?);
+    let after = match go(found.as_ref(), from, to, contents) {
+        Ok(Wanted::Blob(blob)) => blob,
+        Ok(Wanted::Merged(content, mode)) => Some(BlobRef { blob: repository.write_blob(content).await?, mode }),
+        Err(clash) => {
+            tracing::info!(
+                path = clash.path,
+                reason = clash.reason,
+                "what was refused stays, for it was changed again"
+            );
+            return Ok((found.clone(), found));
+        }
+    };
+    let mut steps = vec![Step { path: to.path.clone(), before: found.clone(), after: after.clone() }];
+    if from.path != to.path {
+        steps[0].before = None;
+        steps.push(Step { path: from.path.clone(), before: found.clone(), after: None });
+    }
+    repository.carry_out(&steps).await?;
+    Ok((found, after))
+}

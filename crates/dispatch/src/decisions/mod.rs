@@ -1,0 +1,292 @@
+//! A human's decisions on pending changes: apply, reject, revert, rebase, and changes that are queued by hand.
+//! `docs/decisions/0009-pending-changes.md` tells what each means, and what a crash leaves.
+
+mod open;
+mod place;
+mod queue;
+
+pub use self::queue::NATIVE_AGENT;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use boocoder_model::{AgentName, HunkId, PendingChange, PendingId, Project, SessionId, TaskState};
+use boocoder_store::{Change, StoreError, TaskFilter};
+use boocoder_wire::{Frame, FrameBody};
+
+use self::place::Place;
+use crate::command::DispatchError;
+use crate::dispatcher::Dispatcher;
+use crate::env;
+use crate::ledger::{self, Carried, Refusal, Verdict, contributors, outcome};
+use crate::log::Entry;
+use crate::workspace::Owner;
+
+/// What a decision is about: a pending change, or some of its hunks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pick {
+    /// The change.
+    pub id: PendingId,
+    /// Its hunks; none for all that can be decided on.
+    pub hunks: Vec<HunkId>,
+}
+
+/// A row that is being decided on, with the hunks that are meant.
+struct Chosen {
+    row: PendingChange,
+    hunks: BTreeSet<HunkId>,
+}
+
+impl Dispatcher {
+    /// Writes pending changes, or some of their hunks, to the project's checkout: all of them or none. Doing it again is
+    /// harmless.
+    ///
+    /// # Errors
+    /// [`DispatchError::Clash`] if a file there has changed in the same places; [`DispatchError::Conflict`] if one was
+    /// decided otherwise; [`DispatchError::NotFound`] for a change or a hunk that there is not.
+    pub async fn apply(&self, picks: &[Pick]) -> Result<Vec<PendingChange>, DispatchError> {
+        self.decide(Verdict::Apply, picks).await
+    }
+
+    /// Takes pending changes out of the worktree: at once or, while a turn runs in it, when that ends. Doing it again is
+    /// harmless.
+    ///
+    /// # Errors
+    /// As [`Dispatcher::apply`], of the worktree.
+    pub async fn reject(&self, picks: &[Pick]) -> Result<Vec<PendingChange>, DispatchError> {
+        self.decide(Verdict::Reject, picks).await
+    }
+
+    /// Takes applied changes back out of the project's checkout. Doing it again is harmless.
+    ///
+    /// # Errors
+    /// As [`Dispatcher::apply`]; a file that is not as the last decision left it is a clash too.
+    pub async fn revert(&self, picks: &[Pick]) -> Result<Vec<PendingChange>, DispatchError> {
+        self.decide(Verdict::Revert, picks).await
+    }
+
+    async fn decide(&self, verdict: Verdict, picks: &[Pick]) -> Result<Vec<PendingChange>, DispatchError> {
+        let _one_at_a_time = self.shared.deciding.lock().await;
+        self.finish_open_decisions().await?;
+        let mut rows = Vec::new();
+        for pick in picks {
+            rows.push(self.chosen(pick, verdict).await?);
+        }
+        let mut done = Vec::new();
+        // One project, and one worktree, at a time: almost always there is one alone.
+        let mut groups: Vec<(Place, Vec<Chosen>)> = Vec::new();
+        for (chosen, any) in rows {
+            if !any {
+                done.push(chosen.row);
+                continue;
+            }
+            let place = self.place_of(&chosen.row, verdict).await?;
+            match groups.iter_mut().find(|(other, _)| *other == place) {
+                Some((_, rows)) => rows.push(chosen),
+                None => groups.push((place, vec![chosen])),
+            }
+        }
+        if groups.len() > 1 {
+            return Err(DispatchError::Invalid(
+                "these changes are of several worktrees: decide on each's alone".into(),
+            ));
+        }
+        for (place, rows) in groups {
+            done.extend(self.decide_at(&place, verdict, rows).await?);
+        }
+        let order = |row: &PendingChange| picks.iter().position(|pick| pick.id == row.id);
+        done.sort_by_key(order);
+        Ok(done)
+    }
+
+    /// The row that a pick means. Hunks move on when their file does: they are looked for where they are now.
+    async fn chosen(&self, pick: &Pick, verdict: Verdict) -> Result<(Chosen, bool), DispatchError> {
+        let mut row = self.store().pending_change(pick.id).await?.ok_or(DispatchError::NotFound("pending change"))?;
+        let has_all = |row: &PendingChange| pick.hunks.iter().all(|id| row.hunks.iter().any(|hunk| hunk.id == *id));
+        if !has_all(&row)
+            && let Some(owner) = self.owner_of(&row).await?
+        {
+            let moved = self.shared.workspaces.pending_changes(owner).await?.into_iter().find(has_all);
+            row = moved.unwrap_or(row);
+        }
+        match ledger::choose(&row, &pick.hunks, verdict) {
+            Ok((hunks, any)) => Ok((Chosen { row, hunks }, any)),
+            Err(Refusal::UnknownHunk(_)) => Err(DispatchError::NotFound("hunk")),
+            Err(Refusal::Decided(status)) => {
+                let wanted = match verdict {
+                    Verdict::Apply | Verdict::Reject => "what is pending",
+                    Verdict::Revert => "what is applied",
+                };
+                let text = format!("that is {status}: only {wanted} can be decided on so");
+                Err(DispatchError::Conflict(text))
+            }
+        }
+    }
+
+    async fn decide_at(
+        &self,
+        place: &Place,
+        verdict: Verdict,
+        rows: Vec<Chosen>,
+    ) -> Result<Vec<PendingChange>, DispatchError> {
+        if verdict == Verdict::Reject && self.is_busy(place).await? {
+            return self.put_off(rows).await;
+        }
+        if verdict == Verdict::Reject {
+            for chosen in &rows {
+                self.refuse_if_applied(&chosen.row, &place.project).await?;
+            }
+        }
+        let held = self.hold(place).await?;
+        let Some(repository) = &held.repository else {
+            // A change of a human's own is in no worktree.
+            let at = env::now();
+            let record = |chosen: &Chosen| Carried {
+                kind: verdict,
+                hunks: chosen.hunks.clone(),
+                against: "-".to_owned(),
+                before: None,
+                after: None,
+                rest: None,
+                at,
+            };
+            let carried: Vec<_> = rows.iter().map(record).collect();
+            return self.record(rows, carried, &BTreeMap::new(), None).await;
+        };
+        let (plan, contents) = self.plan(repository, place, verdict, &rows).await?;
+        let carried = plan.carried();
+        let id = self.begin(&place.project, &plan).await?;
+        if let Err(error) = repository.carry_out(&plan.steps()?).await {
+            self.end(id).await?;
+            return Err(error.into());
+        }
+        match self.record(rows, carried, &contents, Some(id)).await {
+            Ok(rows) => {
+                drop(held);
+                self.decided(&rows).await?;
+                Ok(rows)
+            }
+            Err(DispatchError::Store(error @ StoreError::Conflict { .. })) => {
+                let undo: Vec<_> = plan.steps()?.into_iter().map(boocoder_worktree::Step::inverse).collect();
+                repository.carry_out(&undo).await?;
+                self.end(id).await?;
+                tracing::debug!(%error, "a change moved on while it was decided on");
+                Err(DispatchError::Conflict("the change moved on: look at it again".to_owned()))
+            }
+            // It is finished by the next decision, or by the next start.
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes down what was decided, and shows who has pending changes after it.
+    async fn record(
+        &self,
+        rows: Vec<Chosen>,
+        carried: Vec<Carried>,
+        contents: &ledger::Contents,
+        open: Option<boocoder_model::DecisionId>,
+    ) -> Result<Vec<PendingChange>, DispatchError> {
+        let after: Vec<_> =
+            rows.iter().zip(&carried).map(|(chosen, carried)| outcome(&chosen.row, carried, contents)).collect();
+        let mut changes: Vec<_> = after.iter().map(|row| Change::RevisePending(Box::new(row.clone()))).collect();
+        changes.extend(open.map(|id| Change::EndDecision { id }));
+        self.show(after.first().and_then(|row| row.session_id), changes).await?;
+        Ok(after)
+    }
+
+    /// Writes changes of pending changes, and shows who has some after them.
+    pub(crate) async fn show(&self, session: Option<SessionId>, changes: Vec<Change>) -> Result<(), DispatchError> {
+        let frames = match session {
+            Some(session) => {
+                let agents = contributors(&self.store().pending_changes(session).await?, &changes);
+                vec![Frame::of_session(FrameBody::PendingChanged { agents: names(agents) })]
+            }
+            None => Vec::new(),
+        };
+        self.shared.log.write(Entry { session, changes, frames }).await?;
+        Ok(())
+    }
+
+    /// Records refusals that are carried out when the turn ends.
+    async fn put_off(&self, rows: Vec<Chosen>) -> Result<Vec<PendingChange>, DispatchError> {
+        let at = env::now();
+        let later = |chosen: &Chosen| Carried {
+            kind: Verdict::Reject,
+            hunks: chosen.hunks.clone(),
+            against: String::new(),
+            before: None,
+            after: None,
+            rest: None,
+            at,
+        };
+        let carried: Vec<_> = rows.iter().map(later).collect();
+        self.record(rows, carried, &BTreeMap::new(), None).await
+    }
+
+    /// Whether a turn runs in the worktree.
+    async fn is_busy(&self, place: &Place) -> Result<bool, DispatchError> {
+        let Some(owner) = place.files.owner() else { return Ok(false) };
+        let running = TaskFilter { state: Some(TaskState::Running), ..TaskFilter::default() };
+        Ok(match owner {
+            Owner::Session(session) => {
+                let tasks = self.store().tasks(TaskFilter { session_id: Some(session), ..running }).await?;
+                tasks.iter().any(|task| task.chat_id.is_some())
+            }
+            Owner::Task(task) => self.store().task(task).await?.is_some_and(|task| task.state == TaskState::Running),
+        })
+    }
+
+    /// What was compared with the worktrees of these rows is compared anew.
+    async fn decided(&self, rows: &[PendingChange]) -> Result<(), DispatchError> {
+        let mut owners = BTreeSet::new();
+        for row in rows {
+            owners.extend(self.owner_of(row).await?);
+        }
+        for owner in owners {
+            self.shared.workspaces.decided(owner).await;
+            if let Owner::Task(task) = owner
+                // The last decision on what a task has done leaves its worktree without a use.
+                && let Err(error) = self.shared.workspaces.discard_unused(task).await
+            {
+                tracing::warn!(%task, %error, "the worktree of a task could not be removed");
+            }
+        }
+        Ok(())
+    }
+
+    /// Whose worktree a change came from; a human's own came from none. A task that belongs to a session and to no chat of
+    /// it has one of its own.
+    async fn owner_of(&self, change: &PendingChange) -> Result<Option<Owner>, DispatchError> {
+        if change.worktree_id.is_none() {
+            return Ok(None);
+        }
+        let task = match change.task_id {
+            Some(id) => self.store().task(id).await?,
+            None => None,
+        };
+        Ok(task.as_ref().map(Owner::of).or(change.session_id.map(Owner::Session)))
+    }
+
+    /// Refuses to reject what is in the project's checkout already, put there by hand.
+    async fn refuse_if_applied(&self, change: &PendingChange, project: &Project) -> Result<(), DispatchError> {
+        let repository = self.shared.workspaces.repository(project).await?;
+        let found = repository.holds(&change.file_path.parse()?).await?;
+        if repository.is(&found, change.target.as_ref()) && !repository.is(&found, change.base.as_ref()) {
+            let text = "the project's checkout holds this change already: apply it, then revert it";
+            return Err(DispatchError::Conflict(text.to_owned()));
+        }
+        Ok(())
+    }
+
+    async fn project_of(&self, change: &PendingChange) -> Result<Project, DispatchError> {
+        let project = match (change.session_id, change.task_id) {
+            (Some(id), _) => self.store().session(id).await?.map(|session| session.project_id),
+            (None, Some(id)) => self.store().task(id).await?.map(|task| task.project_id),
+            (None, None) => None,
+        };
+        self.project(project.ok_or(DispatchError::NotFound("session"))?).await
+    }
+}
+
+fn names(agents: Vec<Option<AgentName>>) -> Vec<Option<String>> {
+    agents.into_iter().map(|agent| agent.map(|name| name.to_string())).collect()
+}

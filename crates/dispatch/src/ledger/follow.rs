@@ -1,0 +1,133 @@
+//! How rows follow a worktree from turn to turn.
+
+use std::collections::BTreeSet;
+
+use boocoder_model::{AgentName, BlobRef, PendingChange, PendingId, PendingStatus};
+use boocoder_store::Change;
+use boocoder_worktree::FileDiff;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{Contents, Origin, is_deferred, new_row, state, text_blobs};
+
+/// What the accepted side of a row is, as a blob.
+pub(crate) type Accepted<'a> = &'a (dyn Fn(&PendingChange) -> Option<BlobRef> + Sync);
+
+/// Whether a row says of its file just what the worktree's diff says, so that it stands as it is.
+pub(crate) fn stands(row: &PendingChange, file: &FileDiff, accepted: Accepted<'_>) -> bool {
+    let change = &file.change;
+    let is_open = |status: PendingStatus| {
+        matches!(status, PendingStatus::Pending | PendingStatus::Stale | PendingStatus::Reverted)
+    };
+    // What a human refused while the agent worked is in the worktree until the turn ends.
+    (is_open(row.status) || row.hunks.iter().any(|hunk| is_open(hunk.status)) || row.decisions.iter().any(is_deferred))
+        && row.file_path == change.path.as_str()
+        && row.target == change.target
+        && accepted(row) == change.base
+}
+
+/// The row that a file's new one follows: the newest of this worktree that told of the file, by this name or by the one
+/// that it had before.
+pub(crate) fn predecessor<'a>(
+    existing: &'a [PendingChange],
+    file: &FileDiff,
+    origin: &Origin,
+) -> Option<&'a PendingChange> {
+    let own = || existing.iter().rev().filter(|row| is_own(row, origin) && row.status != PendingStatus::Superseded);
+    let named = |name: &str| own().find(|row| row.file_path == name);
+    named(file.change.path.as_str()).or_else(|| named(file.change.old_path.as_ref()?.as_str()))
+}
+
+/// The blobs whose contents [`follow`] needs.
+pub(crate) fn texts_to_follow(
+    existing: &[PendingChange],
+    files: &[FileDiff],
+    origin: &Origin,
+    accepted: Accepted<'_>,
+) -> BTreeSet<String> {
+    let mut wanted = BTreeSet::new();
+    for file in files.iter().filter(|file| !file.binary) {
+        let before = predecessor(existing, file, origin);
+        if before.is_none_or(|row| !stands(row, file, accepted)) {
+            let sides = file.change.base.iter().chain(&file.change.target);
+            wanted.extend(sides.filter(|side| side.mode.starts_with("100")).map(|side| side.blob.clone()));
+            wanted.extend(before.map(text_blobs).unwrap_or_default());
+        }
+    }
+    wanted
+}
+
+/// Brings the rows of one worktree in line with its diff, which `origin` is the last to have had a hand in.
+///
+/// A row that stands is left alone. Every other file gets a new row, to which the hunks move that are as they were; what
+/// was pending and is so no more is superseded. Rows of another worktree, and a human's own, are never touched.
+pub(crate) fn follow(
+    existing: &[PendingChange],
+    files: &[FileDiff],
+    contents: &Contents,
+    accepted: Accepted<'_>,
+    origin: &Origin,
+    at: Timestamp,
+    new_id: &mut dyn FnMut() -> Uuid,
+) -> Vec<Change> {
+    let mut standing: BTreeSet<PendingId> = BTreeSet::new();
+    let mut new = Vec::new();
+    for file in files {
+        match predecessor(existing, file, origin) {
+            Some(row) if stands(row, file, accepted) => {
+                standing.insert(row.id);
+            }
+            before => new.push(new_row(file, before, contents, origin, at, new_id)),
+        }
+    }
+    let moved: BTreeSet<_> = new.iter().flat_map(|row| row.hunks.iter().map(|hunk| hunk.id)).collect();
+    let mut changes = Vec::new();
+    for row in existing.iter().filter(|row| is_own(row, origin) && !standing.contains(&row.id)) {
+        let mut after = row.clone();
+        after.hunks.retain(|hunk| !moved.contains(&hunk.id));
+        let is_open = |status| matches!(status, PendingStatus::Pending | PendingStatus::Stale);
+        for hunk in after.hunks.iter_mut().filter(|hunk| is_open(hunk.status)) {
+            hunk.status = PendingStatus::Superseded;
+        }
+        let all_moved = after.hunks.is_empty() && !row.hunks.is_empty();
+        after.status = if all_moved || (row.hunks.is_empty() && is_open(row.status)) {
+            PendingStatus::Superseded
+        } else {
+            state(&after)
+        };
+        if after != *row {
+            after.revision += 1;
+            changes.push(Change::RevisePending(Box::new(after)));
+        }
+    }
+    changes.extend(new.into_iter().map(|row| Change::AddPending(Box::new(row))));
+    changes
+}
+
+fn is_own(row: &PendingChange, origin: &Origin) -> bool {
+    row.worktree_id.is_some() && row.worktree_id == origin.worktree_id
+}
+
+/// Who made what a row offers still, a human (none) first.
+pub(crate) fn makers(row: &PendingChange) -> BTreeSet<Option<AgentName>> {
+    let is_open = |status| matches!(status, PendingStatus::Pending | PendingStatus::Stale);
+    let of_hunks = row.hunks.iter().filter(|hunk| is_open(hunk.status)).map(|hunk| hunk.agent.clone());
+    let of_row = (row.hunks.is_empty() && is_open(row.status)).then(|| row.agent.clone());
+    of_hunks.chain(of_row).collect()
+}
+
+/// The agents that have pending changes once `changes` are made to `existing`, a human (none) first.
+pub(crate) fn contributors(existing: &[PendingChange], changes: &[Change]) -> Vec<Option<AgentName>> {
+    let revised = |row: &PendingChange| {
+        changes.iter().rev().find_map(|change| match change {
+            Change::RevisePending(revised) if revised.id == row.id => Some(revised.clone()),
+            _ => None,
+        })
+    };
+    let stay = existing.iter().map(|row| revised(row).map_or_else(|| row.clone(), |row| *row));
+    let come = changes.iter().filter_map(|change| match change {
+        Change::AddPending(row) => Some((**row).clone()),
+        _ => None,
+    });
+    stay.chain(come).flat_map(|row| makers(&row)).collect::<BTreeSet<_>>().into_iter().collect()
+}

@@ -1,0 +1,123 @@
+//! From one side of a row to another, on the files that are there.
+
+use std::collections::BTreeMap;
+
+use boocoder_hunks as lines;
+use boocoder_model::BlobRef;
+use boocoder_worktree::{Found, RepoPath, Step};
+
+use super::{Contents, is_text};
+
+/// Two sides of a file that cannot both be had. A side without lines is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clash {
+    /// The file.
+    pub path: String,
+    /// Why, in words.
+    pub reason: String,
+    /// What the place holds.
+    pub ours: Option<String>,
+    /// What both started from.
+    pub base: Option<String>,
+    /// What was to be written.
+    pub theirs: Option<String>,
+}
+
+/// One side of a file: where it is, and what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Located {
+    pub(crate) path: RepoPath,
+    pub(crate) blob: Option<BlobRef>,
+}
+
+/// A content that has to be in the object store before it can be written to a file.
+pub(crate) enum Wanted {
+    Blob(Option<BlobRef>),
+    /// A merged content, with its mode.
+    Merged(Vec<u8>, String),
+}
+
+/// The steps of a decision, at most one for each path: what a path holds first, and what last.
+#[derive(Debug, Default)]
+pub(crate) struct Steps(BTreeMap<RepoPath, (Option<BlobRef>, Option<BlobRef>)>);
+
+impl Steps {
+    /// What a path will hold by the steps so far, if they say anything of it.
+    pub(crate) fn planned(&self, path: &RepoPath) -> Option<&Option<BlobRef>> {
+        self.0.get(path).map(|(_, last)| last)
+    }
+
+    pub(crate) fn add(&mut self, path: RepoPath, before: Option<BlobRef>, after: Option<BlobRef>) {
+        self.0.entry(path).or_insert((before, None)).1 = after;
+    }
+
+    /// Those that do anything.
+    pub(crate) fn into_steps(self) -> Vec<Step> {
+        let steps = self.0.into_iter().map(|(path, (before, after))| Step { path, before, after });
+        steps.filter(|step| step.before != step.after).collect()
+    }
+}
+
+/// What a file of the place becomes when it goes from one side to the other.
+///
+/// A file that holds the new side already stays; one that holds the old side becomes the new one; any other is merged,
+/// if all three have lines.
+pub(crate) fn go(found: Option<&BlobRef>, from: &Located, to: &Located, contents: &Contents) -> Result<Wanted, Clash> {
+    if found == to.blob.as_ref() {
+        return Ok(Wanted::Blob(to.blob.clone()));
+    }
+    if found == from.blob.as_ref() {
+        return Ok(Wanted::Blob(to.blob.clone()));
+    }
+    let text = |blob: Option<&BlobRef>| {
+        let blob = blob.filter(|blob| blob.mode.starts_with("100"))?;
+        contents.get(&blob.blob).filter(|content| is_text(content))
+    };
+    let shown = |blob: Option<&BlobRef>| text(blob).map(|text| String::from_utf8_lossy(text).into_owned());
+    let clash = |reason: &str, ours: Option<String>, base: Option<String>, theirs: Option<String>| Clash {
+        path: to.path.to_string(),
+        reason: reason.to_owned(),
+        ours,
+        base,
+        theirs,
+    };
+    let whole = |reason: &str| clash(reason, shown(found), shown(from.blob.as_ref()), shown(to.blob.as_ref()));
+    let (Some(place), Some(old), Some(new)) = (found, &from.blob, &to.blob) else {
+        let reason = match (found, &from.blob, &to.blob) {
+            (None, _, _) => "the file is not there any more",
+            (_, None, _) => "there is another file in its place",
+            (_, _, _) => "the file has changed, so it is not deleted",
+        };
+        return Err(whole(reason));
+    };
+    let (Some(ours), Some(base), Some(theirs)) = (text(found), text(from.blob.as_ref()), text(to.blob.as_ref())) else {
+        return Err(whole("the file has changed, and has no lines that could be merged"));
+    };
+    match lines::merge(base, ours, theirs) {
+        Ok(merged) => {
+            let mode = if place.mode == old.mode { &new.mode } else { &place.mode };
+            Ok(Wanted::Merged(merged, mode.clone()))
+        }
+        Err(clashes) => {
+            let told = |side: fn(&lines::Clash) -> &[u8]| {
+                let parts: Vec<_> = clashes.iter().map(|clash| String::from_utf8_lossy(side(clash))).collect();
+                Some(parts.join(""))
+            };
+            Err(clash(
+                "the same lines, or lines beside them, were changed there",
+                told(|c| &c.ours),
+                told(|c| &c.base),
+                told(|c| &c.theirs),
+            ))
+        }
+    }
+}
+
+/// What was found, as a blob; a reason if it is none and not nothing either.
+pub(crate) fn blob_of(found: Found) -> Result<Option<BlobRef>, String> {
+    match found {
+        Found::Absent => Ok(None),
+        Found::File(blob) => Ok(Some(blob)),
+        other => Err(other.to_string()),
+    }
+}
