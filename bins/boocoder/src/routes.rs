@@ -3,6 +3,7 @@
 //! A handler never rejects: once a route's path and method fit, the request is its own, and its error is the answer.
 
 mod body;
+mod checkpoints;
 mod interactions;
 mod messages;
 mod page;
@@ -59,6 +60,7 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         tasks::routes(app),
         interactions::routes(app),
         pending::routes(app),
+        checkpoints::routes(app),
         providers::routes(app),
         socket::routes(app),
         stats::routes(app),

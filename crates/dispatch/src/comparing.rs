@@ -4,10 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use boocoder_model::{
-    AgentName, BlobRef, PendingChange, PendingDecisionKind, PendingId, PendingStatus, Project, Task, WorktreeId,
+    AgentName, BlobRef, PendingChange, PendingDecisionKind, PendingId, PendingStatus, Project, SessionId, Task,
+    WorktreeId,
 };
 use boocoder_store::Change;
+use boocoder_wire::{Frame, FrameBody};
 use boocoder_worktree::{FileDiff, RepoPath, Repository, Step, TreeId};
+use jiff::Timestamp;
 
 use crate::command::DispatchError;
 use crate::env;
@@ -16,6 +19,7 @@ use crate::ledger::{
     Carried, Contents, Located, Origin, Side, Verdict, Wanted, accepted, blob_of, caught_up, contributors, follow, go,
     is_deferred, text_blobs, texts_to_follow, without_rejected,
 };
+use crate::log::Entry;
 use crate::workspace::{Owner, Workspace, Workspaces, keep};
 
 /// The accepted sides of rows, as blobs.
@@ -44,7 +48,15 @@ impl Workspaces {
         let (existing, caught_up) =
             if alone { catch_up(workspace, rows.clone()).await? } else { (rows.clone(), Vec::new()) };
         let snapshot = workspace.checkout().snapshot().await?;
-        let mut compared = Compared { after_tree: Some(snapshot.tree.to_string()), ..Compared::default() };
+        let before = match workspace.before(task.id) {
+            Some(before) => before,
+            None => workspace.last_tree(owner).await?,
+        };
+        let mut compared = Compared {
+            before_tree: Some(before.to_string()),
+            after_tree: Some(snapshot.tree.to_string()),
+            ..Compared::default()
+        };
         if !snapshot.missing.is_empty() {
             compared.failure = Some(format!("some files are left out: {}", snapshot.missing.join("; ")));
         }
@@ -59,9 +71,7 @@ impl Workspaces {
             };
             let more = bring_in_line(workspace, &existing, &snapshot.tree, &origin, &is_own).await?;
             compared.changes.extend(more);
-            if workspace.base_tree().await? != snapshot.tree {
-                keep(workspace, &snapshot.tree, owner, Some(task)).await?;
-            }
+            keep(workspace, &snapshot.tree, owner, Some(task)).await?;
         }
         if !compared.changes.is_empty() {
             compared.agents = Some(contributors(&rows, &compared.changes));
@@ -69,6 +79,43 @@ impl Workspaces {
         // Changes that are yet to be written may be refused; then the tree has to be compared again.
         workspace.set_compared((alone && compared.changes.is_empty()).then_some(snapshot.tree));
         Ok(compared)
+    }
+
+    /// Tells what a human changed in the worktree before a turn from what the turn changes. The agent has its prompt by then
+    /// and may be quick, so only files that are older than the turn are a human's.
+    pub(crate) async fn look_before(&self, task: &Task, began: Timestamp) -> Result<(), DispatchError> {
+        let owner = Owner::of(task);
+        let Some(project) = self.store().project(task.project_id).await? else { return Ok(()) };
+        let mut slot = self.existing(owner, &project).await?;
+        let Some(workspace) = slot.as_mut() else { return Ok(()) };
+        if !self.is_alone(task).await? {
+            return Ok(());
+        }
+        let snapshot = workspace.checkout().snapshot().await?;
+        let last = workspace.last_tree(owner).await?;
+        if snapshot.tree == last {
+            workspace.set_before(task.id, last);
+            return Ok(());
+        }
+        let repository = workspace.checkout().repository().clone();
+        let mut paths = BTreeSet::new();
+        let mut files = Vec::new();
+        for file in repository.diff(&last, &snapshot.tree).await? {
+            let change = file.change;
+            if is_older(&workspace.path().join(change.path.as_path()), began).await {
+                files.extend(change.old_path.iter().map(|old| (old.clone(), None)));
+                paths.insert(change.path.to_string());
+                files.push((change.path, change.target));
+            }
+        }
+        if files.is_empty() {
+            workspace.set_before(task.id, last);
+            return Ok(());
+        }
+        let tree = repository.overlay(&last, &files).await?;
+        let (changes, agents) = self.compare_by_hand(owner, workspace, Some(&paths), &tree).await?;
+        workspace.set_before(task.id, tree);
+        self.tell(task.session_id, changes, agents).await
     }
 
     /// Brings them in line with what somebody else than an agent did to the worktree.
@@ -92,9 +139,26 @@ impl Workspaces {
         let is_own = |path: &str| paths.is_none_or(|paths| paths.contains(path));
         let changes = bring_in_line(workspace, &rows, tree, &origin, &is_own).await?;
         keep(workspace, tree, owner, None).await?;
-        let agents = contributors(&rows, &changes);
         workspace.set_compared(None);
+        let agents = contributors(&rows, &changes);
         Ok((changes, agents))
+    }
+
+    /// Writes what changed, and shows who has pending changes now.
+    pub(crate) async fn tell(
+        &self,
+        session: Option<SessionId>,
+        changes: Vec<Change>,
+        agents: Vec<Option<AgentName>>,
+    ) -> Result<(), DispatchError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let agents = agents.into_iter().map(|agent| agent.map(|name| name.to_string())).collect();
+        let frames = vec![Frame::of_session(FrameBody::PendingChanged { agents })];
+        let frames = if session.is_some() { frames } else { Vec::new() };
+        self.log().write(Entry { session, changes, frames }).await?;
+        Ok(())
     }
 
     /// How many files of the worktree differ from what was accepted of it.
@@ -116,6 +180,17 @@ impl Workspaces {
             Owner::Task(task) => self.store().pending_changes_of_task(task).await?,
         })
     }
+}
+
+/// Whether a file is older than a moment; of one that is gone, the directory that it was in.
+async fn is_older(path: &Path, than: Timestamp) -> bool {
+    for path in path.ancestors() {
+        if let Ok(there) = tokio::fs::symlink_metadata(path).await {
+            let modified = there.modified().ok().and_then(|at| Timestamp::try_from(at).ok());
+            return modified.is_some_and(|at| at < than);
+        }
+    }
+    false
 }
 
 /// What has to change for the rows to tell what a tree holds, where `origin` made what is new in it.

@@ -24,6 +24,7 @@ use crate::limits::{self, AgentKeeping, DispatchLimits};
 use crate::log::{Entry, Log};
 use crate::recorder::Subject;
 use crate::scheduler::{self, Request, Scheduler};
+use crate::stale::Looked;
 use crate::sweep::Sweep;
 use crate::takeover::{Estate, take_over};
 use crate::workspace::Workspaces;
@@ -75,6 +76,8 @@ pub(crate) struct Shared {
     /// Held while a decision on a pending change is carried out and written: one at a time, so that files and records
     /// never tell of different ones.
     pub(crate) deciding: Mutex<()>,
+    /// What was last looked at for rows that are stale.
+    pub(crate) looked: Mutex<Looked>,
     /// This server, where several share the store.
     pub(crate) server: Option<ServerId>,
     /// Whether agents outlive this process.
@@ -167,6 +170,7 @@ impl Dispatcher {
             broker,
             workspaces,
             deciding: Mutex::default(),
+            looked: Mutex::default(),
             server: parts.server,
             outlives,
             has_taken_up,

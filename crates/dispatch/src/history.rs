@@ -39,6 +39,11 @@ pub(crate) fn primed(history: &str, takes_resources: bool, prompt: Vec<ContentPa
     [part].into_iter().chain(prompt).collect()
 }
 
+/// The prompt with what the human decided before it.
+pub(crate) fn noted(note: String, prompt: Vec<ContentPart>) -> Vec<ContentPart> {
+    [ContentPart::Text(note)].into_iter().chain(prompt).collect()
+}
+
 fn line(message: &Message) -> Option<String> {
     if message.content.is_empty() {
         return None;

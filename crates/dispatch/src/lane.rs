@@ -360,6 +360,7 @@ impl Lane {
                     self.answer(id, answer, Some(written));
                 }
                 Action::Answer(id, answer) => self.answer(id, answer, None),
+                Action::LookBefore(task, began) => self.look_before(task, began),
                 Action::Compare(task, touched) => self.compare(task, touched),
                 Action::Settle(entry) => {
                     let outcome = entry.changes.iter().find_map(outcome_of).cloned();

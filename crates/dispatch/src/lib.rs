@@ -81,6 +81,7 @@
 
 mod answers;
 mod broker;
+mod checkpoints;
 mod command;
 mod compaction;
 mod comparing;
@@ -100,15 +101,18 @@ pub mod limits;
 mod log;
 mod others;
 mod recorder;
+mod refusals;
 mod replay;
 mod scheduler;
 mod sessions;
+mod stale;
 mod sweep;
 mod takeover;
 mod workspace;
 
 pub use boocoder_usage_mapper::{Price, PriceTable};
 pub use broker::{Broker, Subscription};
+pub use checkpoints::{Checkpoint, Moment};
 pub use command::{Accepted, DispatchError, NewMessage, NewTask, SessionRisk, TaskOptions};
 pub use decisions::{NATIVE_AGENT, Pick};
 pub use dispatcher::{DispatchConfig, Dispatcher, Parts};

@@ -139,3 +139,6 @@ impl Default for DispatchLimits {
 /// After how long a decision that another server has begun on files counts as left behind. Files are written within
 /// seconds; git's own limits are far below this.
 pub(crate) const OPEN_DECISION: Duration = Duration::from_secs(600);
+
+/// How much an agent is told of what was refused, in bytes.
+pub(crate) const NOTE_BYTES: usize = 8 << 10;

@@ -1,11 +1,14 @@
 //! The worktrees of sessions and of tasks of their own: made once, compared after each turn, never removed at a risk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use boocoder_model::{PendingChange, PendingStatus, Project, SessionId, Task, TaskId, TaskState, Worktree, WorktreeId};
+use boocoder_model::{
+    AgentName, ContentPart, PendingChange, PendingStatus, Project, SessionId, Task, TaskId, TaskState, Worktree,
+    WorktreeId,
+};
 use boocoder_store::{Change, Store, TaskFilter};
 use boocoder_worktree::{Checkout, CommitId, Git, Repository, Risk, TreeId};
 use tokio::sync::OwnedMutexGuard;
@@ -49,6 +52,8 @@ pub(crate) struct Workspace {
     checkout: Checkout,
     /// The tree that the pending changes were last brought in line with.
     compared: Option<TreeId>,
+    /// What it held when the turn began that runs in it.
+    before: Option<(TaskId, TreeId)>,
 }
 
 impl Workspace {
@@ -68,9 +73,20 @@ impl Workspace {
         self.compared = tree;
     }
 
-    /// The tree that the worktree was made with.
-    pub(crate) async fn base_tree(&self) -> Result<TreeId, DispatchError> {
-        Ok(self.checkout.repository().tree(self.checkout.base_commit()).await?)
+    /// What it held when a turn began, if that was looked at.
+    pub(crate) fn before(&self, task: TaskId) -> Option<TreeId> {
+        self.before.as_ref().filter(|(before, _)| *before == task).map(|(_, tree)| tree.clone())
+    }
+
+    pub(crate) fn set_before(&mut self, task: TaskId, tree: TreeId) {
+        self.before = Some((task, tree));
+    }
+
+    /// What it held when it was last looked at: the last snapshot that was kept, or what it was made with.
+    pub(crate) async fn last_tree(&self, owner: Owner) -> Result<TreeId, DispatchError> {
+        let repository = self.checkout.repository();
+        let last = repository.pinned(&owner.snapshots()).await?;
+        Ok(repository.tree(last.as_ref().unwrap_or(self.checkout.base_commit())).await?)
     }
 }
 
@@ -86,15 +102,25 @@ pub(crate) struct Workspaces {
     /// Whether other servers work with the same worktrees: then what was compared here may be out of date.
     shared: bool,
     slots: Arc<Mutex<BTreeMap<Owner, Slot>>>,
+    /// The agents that there is nothing to tell of refusals.
+    pub(crate) told: Arc<Mutex<BTreeSet<(SessionId, AgentName)>>>,
 }
 
 impl Workspaces {
     pub(crate) fn new(store: Arc<dyn Store>, log: Log, git: Git, root: PathBuf, shared: bool) -> Self {
-        Self { store, log, git, root, shared, slots: Arc::default() }
+        Self { store, log, git, root, shared, slots: Arc::default(), told: Arc::default() }
     }
 
     pub(crate) const fn store(&self) -> &Arc<dyn Store> {
         &self.store
+    }
+
+    pub(crate) const fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    pub(crate) const fn log(&self) -> &Log {
+        &self.log
     }
 
     /// Whether the pending changes tell what this tree holds already.
@@ -245,7 +271,7 @@ impl Workspaces {
         let repository = self.repository(project).await?;
         let base: CommitId = record.base_commit.parse()?;
         let checkout = repository.open_checkout(&record.path, &base).await?;
-        Ok(Workspace { id: record.id, checkout, compared: None })
+        Ok(Workspace { id: record.id, checkout, compared: None, before: None })
     }
 
     async fn make(&self, owner: Owner, project: &Project) -> Result<Workspace, DispatchError> {
@@ -280,7 +306,7 @@ impl Workspaces {
         let id = record.id;
         let changes = vec![Change::AddWorktree(record)];
         match self.log.write(Entry { session: None, changes, frames: Vec::new() }).await {
-            Ok(()) => Ok(Workspace { id, checkout, compared: None }),
+            Ok(()) => Ok(Workspace { id, checkout, compared: None, before: None }),
             Err(error) => {
                 // Another server was first, and its worktree is the owner's.
                 let Some(record) = self.recorded(owner).await? else { return Err(error.into()) };
@@ -308,11 +334,19 @@ pub(crate) async fn keep(
         Some(commit) => commit,
         None => workspace.checkout.base_commit().clone(),
     };
-    let message = match task {
-        Some(task) => format!("turn {} of {}", task.id, task.agent),
-        None => "by hand".to_owned(),
-    };
+    let message = task.map_or_else(|| "By hand".to_owned(), message);
     let author = task.map(|task| task.agent.to_string());
     repository.pin_as(tree, &[parent], &name, &message, author.as_deref()).await?;
     Ok(())
+}
+
+/// What the commit of a turn says: what the agent was asked for.
+fn message(task: &Task) -> String {
+    const SUBJECT: usize = 72;
+    let text = task.input.iter().find_map(|part| match part {
+        ContentPart::Text(text) => text.lines().find(|line| !line.trim().is_empty()),
+        _ => None,
+    });
+    let subject: String = text.unwrap_or("A turn").trim().chars().take(SUBJECT).collect();
+    format!("{subject}\n\nTask: {}\nAgent: {}\n", task.id, task.agent)
 }

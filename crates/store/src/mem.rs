@@ -200,6 +200,12 @@ impl Store for MemStore {
         Ok(self.tables().turns.values().filter(|turn| turn.task_id == task).cloned().collect())
     }
 
+    async fn turns_of_session(&self, session: SessionId) -> Result<Vec<Turn>, StoreError> {
+        let tables = self.tables();
+        let is_of = |task: &TaskId| tables.tasks.get(task).is_some_and(|task| task.session_id == Some(session));
+        Ok(tables.turns.values().filter(|turn| is_of(&turn.task_id)).cloned().collect())
+    }
+
     async fn agent_session(&self, chat: ChatId, agent: &AgentName) -> Result<Option<AgentSession>, StoreError> {
         Ok(self.tables().agent_sessions.get(&(chat, agent.clone())).cloned())
     }

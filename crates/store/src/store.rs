@@ -183,6 +183,8 @@ pub trait Store: Send + Sync + 'static {
     async fn streaming_messages(&self) -> Result<Vec<Message>, StoreError>;
     /// The turns of a task, oldest first.
     async fn turns_of_task(&self, task: TaskId) -> Result<Vec<Turn>, StoreError>;
+    /// The turns of all tasks of a session, oldest first.
+    async fn turns_of_session(&self, session: SessionId) -> Result<Vec<Turn>, StoreError>;
 
     /// What is known of an agent in a chat.
     async fn agent_session(&self, chat: ChatId, agent: &AgentName) -> Result<Option<AgentSession>, StoreError>;

@@ -9,10 +9,10 @@ mod stats;
 
 pub use request::{
     AnswerAction, Approval, ChangeChoice, Contents, HunkChoice, NewAnswer, NewChat, NewExport, NewMessage, NewPending,
-    NewProject, NewRestore, NewSession, NewTask,
+    NewProject, NewRestore, NewSession, NewTask, PickedChange,
 };
 pub use response::{
-    Accepted, AgentSession, Chat, Health, Hunk, Message, PendingChange, PendingDecision, Project, Provider, Risk,
-    ServerInfo, Session, Settled, Task,
+    Accepted, AgentSession, Branch, Chat, Checkpoint, Comparison, FileComparison, Health, Hunk, Message, PendingChange,
+    PendingDecision, Project, Provider, Risk, ServerInfo, Session, Settled, Task,
 };
 pub use stats::{Stats, StatsCost, StatsGroup, TurnCounts};

@@ -84,6 +84,19 @@ impl Repository {
     }
 }
 
+impl Repository {
+    /// What changed from one tree to another as one patch that `git apply` takes, binary files and all.
+    ///
+    /// # Errors
+    /// [`WorktreeError::TooLarge`], or what git says.
+    pub async fn patch(&self, base: impl Into<Treeish>, new: impl Into<Treeish>) -> Result<Vec<u8>, WorktreeError> {
+        let (base, new) = (base.into(), new.into());
+        let options = ["diff-tree", "-r", "-p", "-M", "--binary", "--full-index", "--no-color", "--no-ext-diff"];
+        let trees = ["--no-textconv", "--end-of-options", base.as_str(), new.as_str(), "--"];
+        self.command(options.into_iter().chain(trees)).whole_tree().stdout().await
+    }
+}
+
 fn unreadable(reason: impl Into<String>) -> WorktreeError {
     WorktreeError::Unreadable { command: "git diff-tree", reason: reason.into() }
 }

@@ -1,5 +1,6 @@
 //! A git repository with its checkout.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStringExt;
@@ -119,20 +120,64 @@ impl Repository {
     /// # Errors
     /// What git says.
     pub async fn entry(&self, tree: impl Into<Treeish>, path: &RepoPath) -> Result<Option<BlobRef>, WorktreeError> {
+        let paths = BTreeSet::from([path.clone()]);
+        Ok(self.entries(tree, &paths).await?.remove(path))
+    }
+
+    /// What a commit or tree has at paths; without those at which it has no file and no link.
+    ///
+    /// # Errors
+    /// What git says.
+    pub async fn entries(
+        &self,
+        tree: impl Into<Treeish>,
+        paths: &BTreeSet<RepoPath>,
+    ) -> Result<BTreeMap<RepoPath, BlobRef>, WorktreeError> {
+        /// Paths of one command, far below what a command line may hold.
+        const AT_ONCE: usize = 100;
         let tree: Treeish = tree.into();
-        let args = [OsStr::new("ls-tree"), OsStr::new("-z"), OsStr::new("--full-tree"), OsStr::new(tree.as_str())];
-        let args = args.into_iter().chain([OsStr::new("--"), path.as_path().as_os_str()]);
-        let listing = self.command(args).stdout().await?;
-        let mut entries = listing.split(|byte| *byte == 0).filter_map(|entry| {
-            let (head, name) = entry.split_at(entry.iter().position(|byte| *byte == b'\t')?);
-            (&name[1..] == path.as_bytes()).then_some(head)
-        });
-        let Some(head) = entries.next() else { return Ok(None) };
-        let head = String::from_utf8_lossy(head);
-        let fields: Vec<&str> = head.split(' ').collect();
-        match fields[..] {
-            [mode, "blob", blob] => Ok(Some(BlobRef { blob: blob.to_owned(), mode: mode.to_owned() })),
-            _ => Ok(None),
+        let mut entries = BTreeMap::new();
+        for some in paths.iter().collect::<Vec<_>>().chunks(AT_ONCE) {
+            let args = ["ls-tree", "-z", "--full-tree", tree.as_str(), "--"].map(OsStr::new);
+            let paths = some.iter().map(|path| path.as_path().as_os_str());
+            let listing = self.command(args.into_iter().chain(paths)).stdout().await?;
+            for entry in listing.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()) {
+                let Some(tab) = entry.iter().position(|byte| *byte == b'\t') else { continue };
+                let head = String::from_utf8_lossy(&entry[..tab]).into_owned();
+                if let [mode, "blob", blob] = head.split(' ').collect::<Vec<_>>()[..] {
+                    let path = RepoPath::from_bytes(&entry[tab + 1..])?;
+                    entries.insert(path, BlobRef { blob: blob.to_owned(), mode: mode.to_owned() });
+                }
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Whether a branch may have this name.
+    ///
+    /// # Errors
+    /// [`WorktreeError::Failed`] if git cannot be asked.
+    pub async fn is_branch_name(&self, name: &str) -> Result<bool, WorktreeError> {
+        let name = format!("refs/heads/{name}");
+        Ok(self.command(["check-ref-format", &name]).run().await?.code == Some(0))
+    }
+
+    /// Makes a branch at a commit, unless there is one of that name; says whether it did. Nothing is checked out.
+    ///
+    /// # Errors
+    /// [`WorktreeError::Failed`] if git cannot be asked.
+    pub async fn add_branch(&self, name: &str, commit: &CommitId) -> Result<bool, WorktreeError> {
+        let name = format!("refs/heads/{name}");
+        if self.resolve(&name).await?.is_some() {
+            return Ok(false);
+        }
+        // The old value is none, so whoever made it meanwhile keeps it.
+        let none = "0".repeat(commit.as_str().len());
+        let output = self.command(["update-ref", &name, commit.as_str(), &none]).run().await?;
+        match output.code {
+            Some(0) => Ok(true),
+            _ if self.resolve(&name).await?.is_some() => Ok(false),
+            _ => Err(output.failure("git update-ref")),
         }
     }
 

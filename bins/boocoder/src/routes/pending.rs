@@ -48,6 +48,11 @@ pub(super) fn routes(app: &App) -> Route {
         one(warp::path!("api" / "pending" / String / "apply").boxed(), Decision::Apply),
         one(warp::path!("api" / "pending" / String / "reject").boxed(), Decision::Reject),
         one(warp::path!("api" / "pending" / String / "revert").boxed(), Decision::Revert),
+        warp::path!("api" / "pending" / String / "rebase")
+            .and(warp::post())
+            .and(with(app))
+            .then(|id, app| reply(StatusCode::OK, rebased(id, app)))
+            .boxed(),
         several(warp::path!("api" / "sessions" / String / "pending" / "apply").boxed(), Decision::Apply),
         several(warp::path!("api" / "sessions" / String / "pending" / "reject").boxed(), Decision::Reject),
         several(warp::path!("api" / "sessions" / String / "pending" / "revert").boxed(), Decision::Revert),
@@ -56,7 +61,7 @@ pub(super) fn routes(app: &App) -> Route {
 
 async fn list(id: String, app: App) -> Result<Vec<PendingChange>, ApiError> {
     let session = session_of(&app, &id).await?;
-    Ok(app.store().pending_changes(session.id).await?.into_iter().map(Into::into).collect())
+    Ok(app.dispatcher().pending_changes(session.id).await?.into_iter().map(Into::into).collect())
 }
 
 /// What a task changed: the only list that shows the changes of a task without a session.
@@ -81,6 +86,10 @@ async fn decided(id: String, app: App, body: Body, decision: Decision) -> Result
     let HunkChoice { hunks } = body.json_or_default()?;
     let changes = decide(&app, decision, &[Pick { id, hunks }]).await?;
     found(changes.into_iter().next(), "pending change")
+}
+
+async fn rebased(id: String, app: App) -> Result<PendingChange, ApiError> {
+    Ok(app.dispatcher().rebase(path_id(&id, "pending change")?).await?.into())
 }
 
 /// Several changes of a session at once; without a choice, all that can be decided on.

@@ -3,7 +3,7 @@
 use crate::memory::{HOST, Memory};
 
 /// Every route that there is, with a path that fits it.
-const ROUTES: [(&str, &str); 25] = [
+const ROUTES: [(&str, &str); 33] = [
     ("GET", "/"),
     ("GET", "/api/ready"),
     ("GET", "/api/projects"),
@@ -26,6 +26,14 @@ const ROUTES: [(&str, &str); 25] = [
     ("GET", "/api/interactions"),
     ("POST", "/api/interactions/x"),
     ("POST", "/api/pending/x/apply"),
+    ("GET", "/api/pending/x"),
+    ("POST", "/api/pending/x/rebase"),
+    ("POST", "/api/sessions/x/pending/apply"),
+    ("GET", "/api/sessions/x/turns"),
+    ("GET", "/api/sessions/x/diff"),
+    ("POST", "/api/sessions/x/restore"),
+    ("GET", "/api/sessions/x/export"),
+    ("POST", "/api/sessions/x/export"),
     ("GET", "/api/providers"),
     ("GET", "/api/stats"),
     ("GET", "/api/nothing"),

@@ -9,6 +9,7 @@ mod database;
 mod load;
 mod matrix;
 mod memory;
+mod pending;
 mod processes;
 mod random;
 mod real_agents;

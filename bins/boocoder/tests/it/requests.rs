@@ -28,6 +28,12 @@ async fn what_is_not_there_is_not_found() {
             ("POST", format!("/api/pending/{id}/apply"), "pending change"),
             ("POST", format!("/api/pending/{id}/reject"), "pending change"),
             ("POST", format!("/api/pending/{id}/revert"), "pending change"),
+            ("POST", format!("/api/pending/{id}/rebase"), "pending change"),
+            ("GET", format!("/api/pending/{id}"), "pending change"),
+            ("POST", format!("/api/sessions/{id}/pending/apply"), "session"),
+            ("GET", format!("/api/sessions/{id}/turns"), "session"),
+            ("GET", format!("/api/sessions/{id}/diff"), "session"),
+            ("GET", format!("/api/sessions/{id}/export"), "session"),
         ] {
             let answer = server.answer(server.request(method, &path)).await;
             let expected =
@@ -188,7 +194,7 @@ async fn a_humans_own_change_waits_is_applied_and_is_taken_back() {
     assert!(risky.json["error"].is_string() && risky.json["uncommitted"].is_u64(), "{risky:?}");
 
     let hunks = server.post(&format!("/api/pending/{id}/apply"), json!({"hunks": [NOBODY]})).await;
-    assert_eq!((hunks.status, &hunks.json["code"]), (422, &"hunks_unsupported".into()));
+    assert_eq!((hunks.status, &hunks.json["code"]), (404, &"hunk_not_found".into()));
     let target = server.repo.path().join("notes/new.txt");
     assert!(!target.exists(), "nothing is written before a human decides");
 

@@ -13,6 +13,7 @@ use boocoder_model::{AgentName, HunkId, PendingChange, PendingId, Project, Sessi
 use boocoder_store::{Change, StoreError, TaskFilter};
 use boocoder_wire::{Frame, FrameBody};
 
+pub(crate) use self::place::Files;
 use self::place::Place;
 use crate::command::DispatchError;
 use crate::dispatcher::Dispatcher;
@@ -189,7 +190,13 @@ impl Dispatcher {
             rows.iter().zip(&carried).map(|(chosen, carried)| outcome(&chosen.row, carried, contents)).collect();
         let mut changes: Vec<_> = after.iter().map(|row| Change::RevisePending(Box::new(row.clone()))).collect();
         changes.extend(open.map(|id| Change::EndDecision { id }));
-        self.show(after.first().and_then(|row| row.session_id), changes).await?;
+        let session = after.first().and_then(|row| row.session_id);
+        self.show(session, changes).await?;
+        if carried.iter().any(|carried| carried.kind == Verdict::Reject)
+            && let Some(session) = session
+        {
+            self.shared.workspaces.refused(session);
+        }
         Ok(after)
     }
 
@@ -224,7 +231,21 @@ impl Dispatcher {
 
     /// Whether a turn runs in the worktree.
     async fn is_busy(&self, place: &Place) -> Result<bool, DispatchError> {
-        let Some(owner) = place.files.owner() else { return Ok(false) };
+        match place.files.owner() {
+            Some(owner) => self.works_in(owner).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Refuses while a turn runs in a worktree.
+    pub(crate) async fn refuse_while_busy(&self, owner: Owner) -> Result<(), DispatchError> {
+        if self.works_in(owner).await? {
+            return Err(DispatchError::Conflict("a turn is running in its worktree: cancel it first".to_owned()));
+        }
+        Ok(())
+    }
+
+    async fn works_in(&self, owner: Owner) -> Result<bool, DispatchError> {
         let running = TaskFilter { state: Some(TaskState::Running), ..TaskFilter::default() };
         Ok(match owner {
             Owner::Session(session) => {
@@ -255,7 +276,7 @@ impl Dispatcher {
 
     /// Whose worktree a change came from; a human's own came from none. A task that belongs to a session and to no chat of
     /// it has one of its own.
-    async fn owner_of(&self, change: &PendingChange) -> Result<Option<Owner>, DispatchError> {
+    pub(crate) async fn owner_of(&self, change: &PendingChange) -> Result<Option<Owner>, DispatchError> {
         if change.worktree_id.is_none() {
             return Ok(None);
         }
@@ -277,7 +298,7 @@ impl Dispatcher {
         Ok(())
     }
 
-    async fn project_of(&self, change: &PendingChange) -> Result<Project, DispatchError> {
+    pub(crate) async fn project_of(&self, change: &PendingChange) -> Result<Project, DispatchError> {
         let project = match (change.session_id, change.task_id) {
             (Some(id), _) => self.store().session(id).await?.map(|session| session.project_id),
             (None, Some(id)) => self.store().task(id).await?.map(|task| task.project_id),

@@ -124,8 +124,18 @@ impl Dispatcher {
         Ok(id)
     }
 
+    /// The same for steps that stand for no row.
+    pub(crate) async fn begin_steps(
+        &self,
+        project: &Project,
+        files: Files,
+        steps: Vec<Step>,
+    ) -> Result<DecisionId, DispatchError> {
+        self.begin(project, &Plan::new(files, steps, Vec::new())).await
+    }
+
     /// Takes a decision away that was not carried out.
-    pub(super) async fn end(&self, id: DecisionId) -> Result<(), DispatchError> {
+    pub(crate) async fn end(&self, id: DecisionId) -> Result<(), DispatchError> {
         Ok(self.write(None, vec![Change::EndDecision { id }]).await?)
     }
 

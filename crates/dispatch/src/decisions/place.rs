@@ -29,7 +29,7 @@ pub(super) struct Place {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Files {
+pub(crate) enum Files {
     /// The project's own checkout.
     Project,
     /// The worktree of a session, or of a task of its own.

@@ -22,6 +22,8 @@ use crate::core;
 use crate::counters;
 use crate::env;
 use crate::history::history;
+use jiff::Timestamp;
+
 use crate::lane_core::{Compared, Input, Opening, Prepared, Preparing};
 use crate::limits;
 use crate::log::{Entry, Queued, gone};
@@ -192,6 +194,17 @@ impl Lane {
         });
     }
 
+    /// What a human changed in the worktree before the turn is theirs, not the agent's.
+    pub(super) fn look_before(&mut self, task: Box<Task>, began: Timestamp) {
+        let parts = Arc::clone(&self.parts);
+        self.steps.push(Box::pin(async move {
+            if let Err(error) = parts.workspaces.look_before(&task, began).await {
+                tracing::warn!(task = %task.id, %error, "what a human changed in the worktree could not be told apart");
+            }
+            Step::Nothing
+        }));
+    }
+
     pub(super) fn compare(&mut self, task: Box<Task>, touched: BTreeSet<String>) {
         let parts = Arc::clone(&self.parts);
         self.steps.push(Box::pin(async move {
@@ -280,6 +293,7 @@ impl Lane {
 
 /// Loads what the turn needs to know.
 async fn load(parts: &LaneParts, task: &Task, know_record: bool, prepared: &mut Prepared) -> Result<(), DispatchError> {
+    prepared.note = parts.workspaces.refusals(task).await?;
     let messages = parts.store.messages_of_task(task.id).await?;
     prepared.question = messages.into_iter().find(|message| message.role == MessageRole::User);
     prepared.record = match task.chat_id {

@@ -100,6 +100,8 @@ pub(crate) struct Prepared {
     pub(crate) record: Option<AgentSession>,
     /// What the agent used in this chat, if the lane did not know it yet.
     pub(crate) ledger: Option<UsageMapper>,
+    /// What the agent is to be told of decisions on its changes.
+    pub(crate) note: Option<String>,
     /// Why the turn cannot go on, if it cannot.
     pub(crate) failure: Option<String>,
     /// That it has not begun: the task is not this lane's, since the database lost its claim.
@@ -109,6 +111,7 @@ pub(crate) struct Prepared {
 /// What comparing the worktree brought.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Compared {
+    pub(crate) before_tree: Option<String>,
     pub(crate) after_tree: Option<String>,
     pub(crate) changes: Vec<Change>,
     /// Who has pending changes now, if that is not what it was.

@@ -56,6 +56,7 @@ impl LaneCore {
             refusals: 0,
             runners: VecDeque::from(runners),
             history,
+            note: None,
             end: None,
             price: None,
         });

@@ -89,6 +89,8 @@ pub(crate) enum Action {
     WriteThenAcknowledge(Entry, Position),
     /// Write, and once that is committed hand the agent this answer.
     WriteThenAnswer(Entry, InteractionId, Answer),
+    /// The agent has its prompt: look what a human changed in the worktree before this moment.
+    LookBefore(Box<Task>, Timestamp),
     /// Hand the agent this answer: its question was never shown, or is settled already.
     Answer(InteractionId, Answer),
     /// Compare the worktree with its baseline. The paths are those that the turn's tool calls named.
@@ -135,6 +137,8 @@ struct Current {
     runners: VecDeque<RunnerId>,
     /// What was said in the chat before, should the agent have to be told.
     history: Option<String>,
+    /// What the agent is to be told of decisions on its changes.
+    note: Option<String>,
     /// The record of the journal that told of the turn's end.
     end: Option<Position>,
     /// What the turn costs by the price table, if it does, once that is decided.

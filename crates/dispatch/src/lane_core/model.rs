@@ -39,7 +39,7 @@ impl World {
                 Action::Open(_) => self.opening = true,
                 Action::AbandonOpen => self.abandoned = true,
                 Action::Prompt(prompt) => (self.prompting, self.turn) = (true, Some(prompt.turn)),
-                Action::CancelTurn(..) | Action::Answer(..) => {}
+                Action::CancelTurn(..) | Action::Answer(..) | Action::LookBefore(..) => {}
                 Action::Attach(..) | Action::Discard(_) | Action::Acknowledge(_) | Action::Evict => {}
                 Action::Write(entry) | Action::WriteThenAnswer(entry, ..) | Action::WriteThenAcknowledge(entry, _) => {
                     self.write(entry);

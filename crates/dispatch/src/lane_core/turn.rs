@@ -15,7 +15,7 @@ use super::events::Batch;
 use super::{
     Action, Compared, Current, LaneCore, Live, Phase, Prepared, Preparing, TurnStart, after, settlement, task_updated,
 };
-use crate::history::primed;
+use crate::history::{noted, primed};
 use crate::limits::{self, DispatchLimits};
 use crate::recorder::{Recorder, touched};
 
@@ -78,6 +78,7 @@ impl LaneCore {
             refusals: 0,
             runners: VecDeque::from(start.runners),
             history: None,
+            note: None,
             end: None,
             price: None,
         }));
@@ -85,13 +86,14 @@ impl LaneCore {
     }
 
     pub(super) fn prepared(&mut self, prepared: Prepared, now: Timestamp) -> Vec<Action> {
-        let Some(current) = self.take(|phase| matches!(phase, Phase::Preparing(_))) else { return Vec::new() };
+        let Some(mut current) = self.take(|phase| matches!(phase, Phase::Preparing(_))) else { return Vec::new() };
         if prepared.lost {
             if self.live.is_some() {
                 self.keeping.rest(now);
             }
             return vec![Action::Lost(current.task.id, current.cancelled_by)];
         }
+        current.note = prepared.note;
         if let Some(record) = prepared.record {
             self.record = Some(record);
         }
@@ -208,6 +210,10 @@ impl LaneCore {
         current.recorder.begin(self.ledger.totals());
         let input = current.task.input.clone();
         let takes_resources = self.live.as_ref().is_some_and(|live| live.takes_resources);
+        let input = match current.note.take() {
+            Some(note) => noted(note, input),
+            None => input,
+        };
         let content = match (&current.history, self.unproven) {
             (Some(history), Some(_)) => primed(history, takes_resources, input),
             (Some(_) | None, _) => input,
@@ -231,7 +237,9 @@ impl LaneCore {
             return Vec::new();
         }
         current.prompted = true;
-        current.cancelled_by.map(|by| Action::CancelTurn(turn, by)).into_iter().collect()
+        let mut actions = vec![Action::LookBefore(current.task.clone(), current.turn.started_at)];
+        actions.extend(current.cancelled_by.map(|by| Action::CancelTurn(turn, by)));
+        actions
     }
 
     pub(super) fn prompt_failed(&mut self, turn: TurnId, error: BackendError, now: Timestamp) -> Vec<Action> {
@@ -329,6 +337,7 @@ impl LaneCore {
         message.finished_at = Some(now);
         turn.outcome = Some(outcome.clone());
         turn.ended_at = Some(now);
+        turn.before_tree = compared.before_tree;
         turn.after_tree = compared.after_tree;
         task.state = outcome.status.into();
         task.output_summary = Some(summary(message.error.as_deref().unwrap_or(&message.content)));

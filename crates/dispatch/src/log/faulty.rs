@@ -161,6 +161,7 @@ delegate! {
     messages(session: SessionId, chat: Option<ChatId>) -> Vec<Message>;
     messages_before(chat: ChatId, task: TaskId, limit: usize) -> Vec<Message>;
     messages_of_task(id: TaskId) -> Vec<Message>;
+    turns_of_session(session: SessionId) -> Vec<Turn>;
     turns_of_task(id: TaskId) -> Vec<Turn>;
     agent_sessions(id: SessionId) -> Vec<AgentSession>;
     live_agent_sessions() -> Vec<AgentSession>;

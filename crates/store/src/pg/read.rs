@@ -259,6 +259,11 @@ impl Store for PgStore {
         self.list("WHERE task_id = $1 ORDER BY position", params![task.as_uuid()]).await
     }
 
+    async fn turns_of_session(&self, session: SessionId) -> Result<Vec<Turn>, StoreError> {
+        let rest = "WHERE task_id IN (SELECT id FROM tasks WHERE session_id = $1) ORDER BY position";
+        self.list(rest, params![session.as_uuid()]).await
+    }
+
     async fn agent_session(&self, chat: ChatId, agent: &AgentName) -> Result<Option<AgentSession>, StoreError> {
         self.find("WHERE chat_id = $1 AND agent = $2", params![chat.as_uuid(), agent.as_str()]).await
     }

@@ -409,6 +409,59 @@ impl From<model::PendingChange> for PendingChange {
     }
 }
 
+/// A turn of a session, and what its worktree held before and after it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The task of the turn.
+    pub turn: TaskId,
+    /// The chat it was in.
+    pub chat_id: Option<ChatId>,
+    /// The agent.
+    pub agent: String,
+    /// How the task stands.
+    pub state: String,
+    /// When the turn began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// The git tree before, in hexadecimal.
+    pub before_tree: Option<String>,
+    /// The git tree after.
+    pub after_tree: Option<String>,
+}
+
+/// `GET /api/sessions/:id/diff`: what changed from one moment to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// A file each.
+    pub files: Vec<FileComparison>,
+}
+
+/// What changed in one file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileComparison {
+    /// The file, relative to the project's root.
+    pub file_path: String,
+    /// Where a renamed file was before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old_path: Option<String>,
+    /// As for a pending change.
+    pub operation: String,
+    /// Whether it has no lines to show.
+    pub binary: bool,
+    /// The change as a unified diff.
+    pub diff: String,
+}
+
+/// `POST /api/sessions/:id/export`: a branch that was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Branch {
+    /// Its name.
+    pub branch: String,
+    /// Its last commit.
+    pub commit: String,
+}
+
 /// `GET /api/sessions/:id/worktree-risk`: what is at stake when the session's worktree is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Risk {

@@ -69,7 +69,7 @@ async fn every_kind_of_change_is_told() {
         ("delete", Operation::Delete, "100644 -", false, 1),
         ("edit", Operation::Edit, "100644 100644", false, 1),
         ("link", Operation::Edit, "120000 100644", false, 0),
-        ("mode", Operation::Edit, "100644 100755", false, 0),
+        ("mode", Operation::Mode, "100644 100755", false, 0),
         ("new name", Operation::Rename, "100644 100644", false, 0),
     ];
     assert_eq!(

@@ -1,0 +1,460 @@
+//! Pending changes decided hunk by hunk, through a real server, real git and two agents.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::processes;
+use crate::serving::{Place, Serving};
+
+/// A second agent, which is the same program under another name.
+fn with_two_agents() -> Place {
+    let place = Place::new();
+    let program = env!("CARGO_BIN_EXE_boocoder");
+    place.configure(&format!("[agents.other]\ncommand = {program:?}\nargs = [\"demo-agent\"]\nprotocol = \"acp\"\n"));
+    place
+}
+
+fn numbered(changes: &[(usize, &str)]) -> String {
+    let line = |number: usize| {
+        let changed = changes.iter().find(|(at, _)| *at == number);
+        changed.map_or_else(|| format!("line {number}\n"), |(_, text)| format!("{text}\n"))
+    };
+    (1..=40).map(line).collect()
+}
+
+fn git(dir: &Path, args: &[&str]) -> String {
+    let identity = ["-c", "user.name=me", "-c", "user.email=me@example.org"];
+    let output = Command::new("git").args(identity).args(args).current_dir(dir).output().expect("git runs");
+    assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+fn commit(place: &Place, file: &str, content: &str) {
+    std::fs::write(place.path().join(file), content).unwrap();
+    git(place.path(), &["add", "--all"]);
+    git(place.path(), &["commit", "--quiet", "--message", file]);
+}
+
+/// A session of a server, and short words for what is done in it.
+struct Bench<'a> {
+    place: &'a Place,
+    server: &'a Serving,
+    session: String,
+}
+
+impl<'a> Bench<'a> {
+    async fn new(place: &'a Place, server: &'a Serving) -> Self {
+        Self { place, server, session: server.session(place).await }
+    }
+
+    async fn start(&self, agent: &str, content: &str) -> String {
+        let message = json!({"content": content, "agent": agent, "approval": "auto"});
+        let kept = self.server.post(&format!("/api/sessions/{}/messages", self.session), message).await;
+        kept["task_id"].as_str().unwrap().to_owned()
+    }
+
+    /// A turn that replaces lines of a file by a command: git alone sees it.
+    async fn turn(&self, agent: &str, content: &str) -> Value {
+        let ended = self.server.ended(&self.start(agent, content).await).await;
+        assert_eq!(ended["state"], "completed", "{ended}");
+        ended
+    }
+
+    async fn rows(&self) -> Vec<Value> {
+        let rows = self.server.get(&format!("/api/sessions/{}/pending", self.session)).await;
+        rows.as_array().unwrap().clone()
+    }
+
+    /// The row that waits for a decision.
+    async fn open(&self) -> Value {
+        let rows = self.rows().await;
+        let open: Vec<_> = rows.iter().filter(|row| row["status"] == "pending" || row["status"] == "stale").collect();
+        assert_eq!(open.len(), 1, "{rows:?}");
+        open[0].clone()
+    }
+
+    async fn decide(&self, row: &Value, verdict: &str, hunks: &[usize]) -> (u16, Value) {
+        let ids: Vec<_> = hunks.iter().map(|hunk| row["hunks"][*hunk]["id"].clone()).collect();
+        let path = format!("/api/pending/{}/{verdict}", row["id"].as_str().unwrap());
+        self.server.request("POST", &path, Some(json!({"hunks": ids}))).await
+    }
+
+    async fn decided(&self, row: &Value, verdict: &str, hunks: &[usize]) -> Value {
+        let (status, answer) = self.decide(row, verdict, hunks).await;
+        assert_eq!(status, 200, "{verdict}: {answer}");
+        answer
+    }
+
+    fn project(&self, file: &str) -> String {
+        std::fs::read_to_string(self.place.path().join(file)).unwrap_or_default()
+    }
+
+    fn worktree(&self) -> PathBuf {
+        processes::worktree(&self.place.data_dir(), &self.session)
+    }
+
+    fn working(&self, file: &str) -> String {
+        std::fs::read_to_string(self.worktree().join(file)).unwrap_or_default()
+    }
+}
+
+fn of<'a>(row: &'a Value, field: &str) -> Vec<&'a str> {
+    row["hunks"].as_array().unwrap().iter().map(|hunk| hunk[field].as_str().unwrap_or("-")).collect()
+}
+
+#[tokio::test]
+async fn two_agents_on_one_file_have_a_badge_each_and_each_hunk_is_decided_on_its_own() {
+    let place = with_two_agents();
+    commit(&place, "a.txt", &numbered(&[]));
+    let server = place.serve().await;
+    let bench = Bench::new(&place, &server).await;
+    bench.turn("demo", "shell sed -i 's/^line 5$/five/; s/^line 30$/thirty/' a.txt").await;
+    bench.turn("other", "shell sed -i 's/^line 8$/eight/' a.txt").await;
+
+    let row = bench.open().await;
+    assert_eq!(of(&row, "agent"), ["demo", "other", "demo"], "{row}");
+    assert_eq!(row["agents"], json!(["demo", "other"]));
+    let applied = bench.decided(&row, "apply", &[1]).await;
+    assert_eq!(
+        (of(&applied, "status"), &applied["status"]),
+        (vec!["pending", "applied", "pending"], &json!("pending"))
+    );
+    assert_eq!(bench.project("a.txt"), numbered(&[(8, "eight")]));
+    let rejected = bench.decided(&row, "reject", &[0]).await;
+    assert_eq!(of(&rejected, "status"), ["rejected", "applied", "pending"]);
+    assert_eq!(bench.working("a.txt"), numbered(&[(8, "eight"), (30, "thirty")]));
+    let done = bench.decided(&row, "apply", &[]).await;
+    assert_eq!((of(&done, "status"), &done["status"]), (vec!["rejected", "applied", "applied"], &json!("applied")));
+    assert_eq!(bench.project("a.txt"), bench.working("a.txt"), "all applied, both hold the same");
+    assert_eq!(bench.decided(&row, "apply", &[1]).await, done, "again is harmless");
+    let (status, refused) = bench.decide(&row, "reject", &[1]).await;
+    assert_eq!((status, &refused["code"]), (409, &json!("conflict")), "{refused}");
+    let kinds: Vec<_> = done["decisions"].as_array().unwrap().iter().map(|it| it["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["apply", "reject", "apply"]);
+
+    // Taken back one by one, in any order, the file is as it was.
+    bench.decided(&row, "revert", &[1]).await;
+    assert_eq!(bench.project("a.txt"), numbered(&[(30, "thirty")]));
+    bench.decided(&row, "revert", &[2]).await;
+    assert_eq!(bench.project("a.txt"), numbered(&[]));
+
+    // Who was refused is told, with the next prompt, and only once; the demo agent echoes what it does not understand.
+    let told = bench.turn("demo", "say done").await["output"].as_str().unwrap().to_owned();
+    assert!(told.contains("+five") && !told.contains("eight") && told.ends_with("done"), "{told}");
+    let told = bench.turn("demo", "say done").await["output"].as_str().unwrap().to_owned();
+    assert_eq!(told, "done");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_that_moved_on_is_merged_or_refused_with_both_sides_and_never_overwritten() {
+    let place = with_two_agents();
+    commit(&place, "a.txt", &numbered(&[]));
+    commit(&place, "b.txt", &numbered(&[]));
+    let server = place.serve().await;
+    let bench = Bench::new(&place, &server).await;
+    bench.turn("demo", "shell sed -i 's/^line 5$/five/' a.txt b.txt").await;
+    let mine = |file: &str, changes: &[(usize, &str)]| {
+        std::fs::write(place.path().join(file), numbered(changes)).unwrap();
+    };
+    mine("a.txt", &[(20, "mine")]);
+    mine("b.txt", &[(6, "mine")]);
+    let all = format!("/api/sessions/{}/pending/apply", bench.session);
+    let (status, refused) = server.request("POST", &all, None).await;
+    assert_eq!((status, &refused["code"]), (409, &json!("moved_on")), "{refused}");
+    assert_eq!(refused["conflicts"].as_array().unwrap().len(), 1);
+    let conflict = &refused["conflicts"][0];
+    assert_eq!(conflict["file_path"], "b.txt");
+    assert!(conflict["ours"].as_str().unwrap().contains("mine"), "{conflict}");
+    assert!(conflict["theirs"].as_str().unwrap().contains("five"), "{conflict}");
+    assert_eq!(bench.project("a.txt"), numbered(&[(20, "mine")]), "all or none");
+
+    mine("b.txt", &[]);
+    let (status, done) = server.request("POST", &all, None).await;
+    assert_eq!((status, done.as_array().map(Vec::len)), (200, Some(2)), "{done}");
+    assert_eq!(bench.project("a.txt"), numbered(&[(5, "five"), (20, "mine")]), "an edit of one's own stays");
+    let rows = bench.rows().await;
+    let row = |file: &str| rows.iter().find(|row| row["file_path"] == file).unwrap().clone();
+    mine("b.txt", &[(5, "five"), (33, "later")]);
+    let (status, refused) = bench.decide(&row("b.txt"), "revert", &[]).await;
+    assert_eq!((status, &refused["code"]), (409, &json!("moved_on")), "{refused}");
+    bench.decided(&row("a.txt"), "revert", &[]).await;
+    assert_eq!(bench.project("a.txt"), numbered(&[(20, "mine")]), "exactly what was there before");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_refused_while_a_turn_runs_goes_when_it_ends() {
+    let place = with_two_agents();
+    commit(&place, "a.txt", &numbered(&[]));
+    let server = place.serve().await;
+    let bench = Bench::new(&place, &server).await;
+    bench.turn("demo", "shell sed -i 's/^line 5$/five/; s/^line 30$/thirty/' a.txt").await;
+    let row = bench.open().await;
+    let mut frames = server.listen(&bench.session, "?after=0").await;
+    let task = bench.start("demo", "say begun\nshell sed -i 's/^line 20$/twenty/' a.txt\nsleep 1500\nsay over").await;
+    frames.until_said("begun").await;
+    let later = bench.decided(&row, "reject", &[0]).await;
+    assert_eq!((of(&later, "status"), &later["decisions"][0]["against"]), (vec!["rejected", "pending"], &json!("")));
+    assert_eq!(server.ended(&task).await["state"], "completed");
+    assert_eq!(bench.working("a.txt"), numbered(&[(20, "twenty"), (30, "thirty")]));
+    let open = bench.open().await;
+    assert_eq!(of(&open, "status"), ["pending", "pending"], "{open}");
+    assert_eq!(open["hunks"][1]["id"], row["hunks"][1]["id"], "what was not touched is the same hunk");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_humans_edit_in_the_worktree_is_nobodys_and_an_agents_stays_its_own() {
+    let place = with_two_agents();
+    commit(&place, "a.txt", &numbered(&[]));
+    let server = place.serve().await;
+    let bench = Bench::new(&place, &server).await;
+    bench.turn("demo", "shell sed -i 's/^line 5$/five/' a.txt").await;
+    std::fs::write(bench.worktree().join("a.txt"), numbered(&[(5, "five"), (9, "mine")])).unwrap();
+    std::fs::write(bench.worktree().join("mine.txt"), "mine\n").unwrap();
+    // Long enough for the look at what was there before to be over; a quicker agent takes what it touches.
+    bench.turn("other", "sleep 1000\nshell sed -i 's/^line 20$/twenty/' a.txt").await;
+    let rows = bench.rows().await;
+    let open = |file: &str| {
+        rows.iter()
+            .find(|row| row["file_path"] == file && row["status"] == "pending")
+            .unwrap_or_else(|| panic!("{rows:?}"))
+    };
+    assert_eq!(of(open("a.txt"), "agent"), ["demo", "-", "other"]);
+    assert_eq!((&open("mine.txt")["agent"], &open("mine.txt")["agents"]), (&Value::Null, &json!([null])));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_project_that_moves_on_makes_changes_stale_and_they_can_be_rebased() {
+    let place = with_two_agents();
+    commit(&place, "a.txt", &numbered(&[]));
+    let server = place.serve().await;
+    let bench = Bench::new(&place, &server).await;
+    bench.turn("demo", "shell sed -i 's/^line 5$/five/' a.txt").await;
+    assert_eq!(bench.open().await["status"], "pending");
+    commit(&place, "other.txt", "nothing to do with it\n");
+    assert_eq!(bench.open().await["status"], "pending");
+    commit(&place, "a.txt", &numbered(&[(20, "upstream")]));
+    let stale = bench.open().await;
+    assert_eq!((&stale["status"], of(&stale, "status")), (&json!("stale"), vec!["stale"]));
+    let path = format!("/api/pending/{}/rebase", stale["id"].as_str().unwrap());
+    let (status, rebased) = server.request("POST", &path, None).await;
+    assert_eq!((status, &rebased["status"]), (200, &json!("pending")), "{rebased}");
+    assert_eq!(rebased["hunks"][0]["id"], stale["hunks"][0]["id"]);
+    assert_eq!(bench.working("a.txt"), numbered(&[(5, "five"), (20, "upstream")]));
+    // The next turn begins from there.
+    bench.turn("other", "shell sed -i 's/^line 35$/thirty-five/' a.txt").await;
+    let row = bench.open().await;
+    assert_eq!((of(&row, "agent"), &row["status"]), (vec!["demo", "other"], &json!("pending")), "{row}");
+    bench.decided(&row, "apply", &[]).await;
+    assert_eq!(bench.project("a.txt"), numbered(&[(5, "five"), (20, "upstream"), (35, "thirty-five")]));
+
+    // A branch switch is a move too; a change of the same lines cannot be rebased.
+    bench.turn("demo", "shell sed -i 's/^line 10$/ten/' a.txt").await;
+    commit(&place, "a.txt", &numbered(&[(5, "five"), (10, "TEN"), (20, "upstream"), (35, "thirty-five")]));
+    let stale = bench.open().await;
+    assert_eq!(stale["status"], "stale", "{stale}");
+    let path = format!("/api/pending/{}/rebase", stale["id"].as_str().unwrap());
+    let (status, refused) = server.request("POST", &path, None).await;
+    assert_eq!((status, &refused["code"]), (409, &json!("moved_on")), "{refused}");
+    git(place.path(), &["checkout", "--quiet", "HEAD~1"]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn every_kind_of_change_is_held_back_applied_and_taken_back() {
+    let place = with_two_agents();
+    for (file, content) in
+        [("edit", "1\n"), ("delete", "gone\n"), ("old name", "a long enough line to be found again\n")]
+    {
+        commit(&place, file, content);
+    }
+    commit(&place, "mode.sh", "#!/bin/sh\n");
+    std::fs::write(place.path().join("crlf.txt"), b"a\r\nb").unwrap();
+    std::fs::write(place.path().join("bin"), [0, 1, 2, 255]).unwrap();
+    git(place.path(), &["add", "--all"]);
+    git(place.path(), &["commit", "--quiet", "--message", "odd"]);
+    let before = tree(place.path());
+    let server = place.serve().await;
+    let bench = Bench::new(&place, &server).await;
+    let commands = [
+        "printf '2\\n' > edit",
+        "rm delete",
+        "mv 'old name' 'new näme'",
+        "chmod +x mode.sh",
+        "printf 'a\\r\\nB' > crlf.txt",
+        "printf '\\0\\1\\3' > bin",
+        "ln -s edit link",
+        "mkdir -p deep/er && printf x > deep/er/new",
+    ];
+    bench.turn("demo", &commands.map(|command| format!("shell {command}")).join("\n")).await;
+    let rows = bench.rows().await;
+    let mut told: Vec<_> =
+        rows.iter().map(|row| (row["file_path"].as_str().unwrap(), row["operation"].as_str().unwrap())).collect();
+    told.sort_unstable();
+    let expected = [
+        ("bin", "edit"),
+        ("crlf.txt", "edit"),
+        ("deep/er/new", "create"),
+        ("delete", "delete"),
+        ("edit", "edit"),
+        ("link", "create"),
+        ("mode.sh", "mode"),
+        ("new näme", "rename"),
+    ];
+    assert_eq!(told, expected);
+    let all = |verdict: &str| format!("/api/sessions/{}/pending/{verdict}", bench.session);
+    let (status, done) = server.request("POST", &all("apply"), None).await;
+    assert_eq!((status, done.as_array().map(Vec::len)), (200, Some(8)), "{done}");
+    assert_eq!(tree(place.path()), tree(&bench.worktree()), "applying everything gives the worktree");
+    let (status, _) = server.request("POST", &all("revert"), None).await;
+    assert_eq!((status, tree(place.path())), (200, before), "apply, then revert, is nothing");
+    assert_eq!(git(place.path(), &["status", "--porcelain"]), "");
+    server.stop().await;
+}
+
+/// All that git sees in a checkout, as a tree.
+fn tree(dir: &Path) -> String {
+    let index = tempfile::NamedTempFile::new().unwrap();
+    let git = |args: &[&str]| {
+        let command = Command::new("git").args(args).current_dir(dir).env("GIT_INDEX_FILE", index.path()).output();
+        let output = command.expect("git runs");
+        assert!(output.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    git(&["read-tree", "HEAD"]);
+    git(&["add", "--all"]);
+    git(&["write-tree"])
+}
+
+#[tokio::test]
+async fn turns_are_checkpoints_that_are_compared_restored_and_exported() {
+    let place = with_two_agents();
+    commit(&place, "a.txt", &numbered(&[]));
+    let server = place.serve().await;
+    let bench = Bench::new(&place, &server).await;
+    let base = tree(place.path());
+    let first = bench.turn("demo", "shell sed -i 's/^line 5$/five/' a.txt").await["id"].as_str().unwrap().to_owned();
+    let after_first = tree(&bench.worktree());
+    let second = bench.turn("other", "shell printf 'new' > b.txt; rm a.txt").await["id"].as_str().unwrap().to_owned();
+    let after_second = tree(&bench.worktree());
+    let session = format!("/api/sessions/{}", bench.session);
+    let turns = server.get(&format!("{session}/turns")).await;
+    let told: Vec<_> = turns
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|turn| {
+            ["turn", "agent", "before_tree", "after_tree"].map(|field| turn[field].as_str().unwrap().to_owned())
+        })
+        .collect();
+    assert_eq!(told[0], [first.clone(), "demo".into(), base, after_first.clone()]);
+    assert_eq!(told[1], [second.clone(), "other".into(), after_first.clone(), after_second.clone()]);
+
+    let diff = async |range: &str| {
+        let found = server.get(&format!("{session}/diff{range}")).await;
+        let name =
+            |file: &Value| format!("{} {}", file["operation"].as_str().unwrap(), file["file_path"].as_str().unwrap());
+        found["files"].as_array().unwrap().iter().map(name).collect::<Vec<_>>()
+    };
+    assert_eq!(diff("").await, ["delete a.txt", "create b.txt"]);
+    assert_eq!(diff(&format!("?to={first}")).await, ["edit a.txt"]);
+    assert_eq!(diff(&format!("?from={first}&to={second}")).await, ["delete a.txt", "create b.txt"]);
+    assert_eq!(diff(&format!("?from={after_second}&to={after_first}")).await, ["create a.txt", "delete b.txt"]);
+    for (range, expected) in [("?from=0123", 400), ("?form=base", 400), (&*format!("?from={}", "0".repeat(40)), 404)] {
+        assert_eq!(server.request("GET", &format!("{session}/diff{range}"), None).await.0, expected, "{range}");
+    }
+
+    // What is in the worktree now is not lost by going back.
+    std::fs::write(bench.worktree().join("c.txt"), "by hand").unwrap();
+    let restore = format!("{session}/restore");
+    assert_eq!(server.request("POST", &restore, Some(json!({"turn": first}))).await.0, 204);
+    assert_eq!(tree(&bench.worktree()), after_first);
+    let open = bench.open().await;
+    assert_eq!((&open["file_path"], open["hunks"].as_array().map(Vec::len)), (&json!("a.txt"), Some(1)), "{open}");
+    assert_eq!(server.request("POST", &restore, Some(json!({"turn": first}))).await.0, 204, "again is harmless");
+    let kept =
+        git(place.path(), &["log", "--format=%an %s", &format!("refs/boocoder/turns/session-{}", bench.session)]);
+    let kept: Vec<_> = kept.lines().collect();
+    assert_eq!(
+        kept[..4],
+        [
+            "BooCoder By hand",
+            "BooCoder By hand",
+            "other shell printf 'new' > b.txt; rm a.txt",
+            "demo shell sed -i 's/^line 5$/five/' a.txt"
+        ]
+    );
+    assert_eq!(server.request("POST", &restore, Some(json!({"turn": second}))).await.0, 204);
+    assert_eq!(tree(&bench.worktree()), after_second);
+
+    let patch = server.text(&format!("{session}/export")).await;
+    std::fs::write(place.data_dir().join("patch"), patch).unwrap();
+    let patch = place.data_dir().join("patch");
+    git(place.path(), &["apply", patch.to_str().unwrap()]);
+    assert_eq!(tree(place.path()), after_second, "the patch is the whole session");
+    git(place.path(), &["apply", "--reverse", patch.to_str().unwrap()]);
+    let export = format!("{session}/export");
+    let (status, made) = server.request("POST", &export, Some(json!({"branch": "agents/one"}))).await;
+    assert_eq!(status, 201, "{made}");
+    assert_eq!(git(place.path(), &["rev-parse", "agents/one"]), made["commit"].as_str().unwrap());
+    assert_eq!(git(place.path(), &["rev-parse", "agents/one^{tree}"]), after_second);
+    assert_eq!(git(place.path(), &["merge-base", "HEAD", "agents/one"]), git(place.path(), &["rev-parse", "HEAD"]));
+    assert_eq!(server.request("POST", &export, Some(json!({"branch": "agents/one"}))).await.0, 409);
+    assert_eq!(server.request("POST", &export, Some(json!({"branch": "a..b"}))).await.0, 422);
+    server.stop().await;
+}
+
+/// A server that is killed at any moment of a decision leaves all of it or nothing, and the next one knows which.
+#[tokio::test]
+async fn a_decision_that_is_cut_short_is_all_or_nothing() {
+    let place = with_two_agents();
+    const FILES: usize = 12;
+    for number in 0..FILES {
+        commit(&place, &format!("f{number}.txt"), &numbered(&[]));
+    }
+    let base = tree(place.path());
+    let mut server = place.serve().await;
+    let session = server.session(&place).await;
+    let (mut applied, mut not) = (0, 0);
+    Bench { place: &place, server: &server, session: session.clone() }
+        .turn("demo", "shell sed -i 's/^line 5$/five/; s/^line 30$/thirty/' *.txt")
+        .await;
+    let target = tree(&processes::worktree(&place.data_dir(), &session));
+    for round in 0..8 {
+        let verdict = if applied > not { "revert" } else { "apply" };
+        let path = format!("/api/sessions/{session}/pending/{verdict}");
+        let deciding = server.request("POST", &path, None);
+        let killing = async {
+            tokio::time::sleep(std::time::Duration::from_millis(60 + 45 * round)).await;
+            server.signal(Signal::KILL);
+        };
+        tokio::select! { _ = deciding => server.signal(Signal::KILL), () = killing => {} }
+        server.gone().await;
+        server = place.serve().await;
+        let rows = server.get(&format!("/api/sessions/{session}/pending")).await;
+        let states: std::collections::BTreeSet<_> =
+            rows.as_array().unwrap().iter().map(|row| row["status"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(states.len(), 1, "all of them or none: {states:?}");
+        let holds = tree(place.path());
+        match states.first().unwrap().as_str() {
+            "applied" => {
+                assert_eq!(holds, target);
+                applied += 1;
+                break;
+            }
+            "pending" | "reverted" => {
+                assert_eq!(holds, base);
+                not += 1;
+            }
+            other => panic!("{other}"),
+        }
+    }
+    assert!(applied == 1, "it was carried out at last");
+    server.stop().await;
+}

@@ -1,0 +1,255 @@
+//! Pending changes that the project has moved on from under, and bringing them onto what it holds by now.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use boocoder_hunks as lines;
+use boocoder_model::{
+    BlobRef, DecidedBy, PendingChange, PendingDecision, PendingDecisionKind, PendingId, PendingStatus, SessionId,
+};
+use boocoder_store::{Change, StoreError};
+use boocoder_worktree::{Change as FileChange, CommitId, FileDiff, RepoPath, Repository, Step};
+
+use crate::command::DispatchError;
+use crate::comparing::{blob, read};
+use crate::decisions::Files;
+use crate::dispatcher::Dispatcher;
+use crate::env;
+use crate::ledger::{Clash, Origin, Side, accepted, is_text, new_row, state, text_blobs};
+use crate::workspace::Owner;
+
+/// What rows were last looked at, and against which commit.
+pub(crate) type Looked = BTreeMap<SessionId, (CommitId, Vec<(PendingId, u32)>)>;
+
+fn is_open(status: PendingStatus) -> bool {
+    matches!(status, PendingStatus::Pending | PendingStatus::Stale)
+}
+
+fn has_open(row: &PendingChange) -> bool {
+    is_open(row.status) || row.hunks.iter().any(|hunk| is_open(hunk.status))
+}
+
+impl Dispatcher {
+    /// The pending changes of a session, each known to be stale if it is. The project is looked at again only if its HEAD
+    /// or the rows have changed since.
+    ///
+    /// # Errors
+    /// Whatever the store says. A project that cannot be read is no reason to show nothing.
+    pub async fn pending_changes(&self, session: SessionId) -> Result<Vec<PendingChange>, DispatchError> {
+        let rows = self.store().pending_changes(session).await?;
+        match self.refresh(session, &rows).await {
+            Ok(false) => Ok(rows),
+            Ok(true) => Ok(self.store().pending_changes(session).await?),
+            Err(DispatchError::Store(error)) => Err(error.into()),
+            Err(error) => {
+                tracing::warn!(%session, %error, "whether pending changes are stale could not be found out");
+                Ok(rows)
+            }
+        }
+    }
+
+    /// Marks what is stale, and what is so no more; says whether anything changed.
+    async fn refresh(&self, session: SessionId, rows: &[PendingChange]) -> Result<bool, DispatchError> {
+        let open: Vec<_> = rows.iter().filter(|row| has_open(row)).collect();
+        let Some(owner) = self.store().session(session).await?.filter(|_| !open.is_empty()) else { return Ok(false) };
+        let repository = self.shared.workspaces.repository(&self.project(owner.project_id).await?).await?;
+        let head = repository.head().await?;
+        let seen = (head.clone(), open.iter().map(|row| (row.id, row.revision)).collect::<Vec<_>>());
+        let mut looked = self.shared.looked.lock().await;
+        if looked.get(&session) == Some(&seen) {
+            return Ok(false);
+        }
+        let paths: BTreeSet<RepoPath> = open.iter().map(|row| base_path(row).parse()).collect::<Result<_, _>>()?;
+        let entries = repository.entries(&head, &paths).await?;
+        let contents = read(&repository, open.iter().flat_map(|row| text_blobs(row)).collect()).await?;
+        let mut changes = Vec::new();
+        for row in open {
+            let there = entries.get(&base_path(row).parse()?).cloned();
+            let side = blob(&repository, row, accepted(row, &contents)).await?;
+            let is_stale = there != row.base && there != row.target && there != side;
+            changes.extend(marked(row, is_stale).map(|row| Change::RevisePending(Box::new(row))));
+        }
+        if changes.is_empty() {
+            looked.insert(session, seen);
+            return Ok(false);
+        }
+        match self.show(Some(session), changes).await {
+            Ok(()) => Ok(true),
+            // Somebody else was first; whoever looks next finds out.
+            Err(DispatchError::Store(StoreError::Conflict { .. })) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Brings a pending change onto what the project's HEAD holds by now: its lines are merged into that, in the worktree
+    /// too. What was decided of it stays with the old row.
+    ///
+    /// # Errors
+    /// [`DispatchError::Clash`] if both changed the same lines; [`DispatchError::Conflict`] while a turn runs, or if it is
+    /// not pending.
+    pub async fn rebase(&self, id: PendingId) -> Result<PendingChange, DispatchError> {
+        let _one_at_a_time = self.shared.deciding.lock().await;
+        self.finish_open_decisions().await?;
+        let row = self.store().pending_change(id).await?.ok_or(DispatchError::NotFound("pending change"))?;
+        if !has_open(&row) {
+            return Err(DispatchError::Conflict(format!("it is {}: only what is pending can be rebased", row.status)));
+        }
+        let (project, owner) = (self.project_of(&row).await?, self.owner_of(&row).await?);
+        if let Some(owner) = owner {
+            self.refuse_while_busy(owner).await?;
+        }
+        let repository = self.shared.workspaces.repository(&project).await?;
+        let head = repository.head().await?;
+        let path: RepoPath = base_path(&row).parse()?;
+        let there = repository.entry(&head, &path).await?;
+        let contents = read(&repository, text_blobs(&row)).await?;
+        let side = blob(&repository, &row, accepted(&row, &contents)).await?;
+        if there == side && there == row.base {
+            return Ok(row);
+        }
+        let merged = merged(&repository, &row, side.as_ref(), there.as_ref()).await?;
+        let rebased = self.rebased(&repository, &row, there, Some(merged.clone()), &head).await?;
+        let changes = follow_up(&row, &rebased);
+        let Some(owner) = owner else {
+            self.show(row.session_id, changes).await?;
+            return Ok(rebased);
+        };
+        let slot = self.shared.workspaces.existing(owner, &project).await?;
+        let Some(workspace) = slot.as_ref() else {
+            return Err(DispatchError::Conflict("its worktree is not there any more".to_owned()));
+        };
+        let worktree = workspace.checkout().repository();
+        let step = Step { path: row.file_path.parse()?, before: row.target.clone(), after: Some(merged) };
+        let files = match owner {
+            Owner::Session(id) => Files::Session(id),
+            Owner::Task(id) => Files::Task(id),
+        };
+        let open = self.begin_steps(&project, files, vec![step.clone()]).await?;
+        if let Err(error) = worktree.carry_out(std::slice::from_ref(&step)).await {
+            self.end(open).await?;
+            return Err(error.into());
+        }
+        let changes = changes.into_iter().chain([Change::EndDecision { id: open }]).collect();
+        self.show(row.session_id, changes).await?;
+        drop(slot);
+        self.shared.workspaces.decided(owner).await;
+        Ok(rebased)
+    }
+
+    /// The row that goes on from the project's HEAD.
+    async fn rebased(
+        &self,
+        repository: &Repository,
+        row: &PendingChange,
+        base: Option<BlobRef>,
+        target: Option<BlobRef>,
+        head: &CommitId,
+    ) -> Result<PendingChange, DispatchError> {
+        let sides = [&row.base, &row.target, &base, &target].into_iter().flatten();
+        let contents = read(repository, sides.map(|side| side.blob.clone()).collect()).await?;
+        let change = FileChange {
+            path: row.file_path.parse()?,
+            old_path: row.old_path.as_deref().map(str::parse).transpose()?,
+            operation: row.operation,
+            base,
+            target: target.clone(),
+        };
+        let old: BTreeMap<_, _> = change.base.iter().map(|base| (base_path(row), base.clone())).collect();
+        let before: Vec<_> = old
+            .into_iter()
+            .map(|(path, base)| Ok((path.parse()?, Some(base))))
+            .collect::<Result<_, DispatchError>>()?;
+        let mut after = before.clone();
+        after.iter_mut().for_each(|(_, side)| *side = None);
+        after.push((change.path.clone(), target));
+        let (from, to) = (repository.overlay(head, &before).await?, repository.overlay(head, &after).await?);
+        let shown = repository.diff(&from, &to).await?.into_iter().find(|file| file.change.path == change.path);
+        let (diff, binary) = shown.map_or_else(Default::default, |file| (file.diff, file.binary));
+        let file = FileDiff { change, binary, omitted: false, diff, hunks: Vec::new() };
+        let origin = Origin {
+            session_id: row.session_id,
+            task_id: row.task_id,
+            worktree_id: row.worktree_id,
+            agent: row.agent.clone(),
+        };
+        let mut rebased = new_row(&file, Some(row), &contents, &origin, env::now(), &mut env::new_id);
+        rebased.hunks.iter_mut().filter(|hunk| hunk.status == PendingStatus::Stale).for_each(|hunk| {
+            hunk.status = PendingStatus::Pending;
+        });
+        rebased.status = state(&rebased);
+        rebased.decisions.push(PendingDecision {
+            kind: PendingDecisionKind::Rebase,
+            hunks: rebased.hunks.iter().map(|hunk| hunk.id).collect(),
+            decided_by: DecidedBy::User,
+            at: env::now(),
+            against: head.to_string(),
+            before: row.target.clone(),
+            after: rebased.target.clone(),
+        });
+        Ok(rebased)
+    }
+}
+
+/// Where the project has what a row starts from.
+fn base_path(row: &PendingChange) -> &str {
+    Side::Base.path(row)
+}
+
+/// A row that is stale, or not any more; none if it is known already.
+fn marked(row: &PendingChange, is_stale: bool) -> Option<PendingChange> {
+    let (from, to) = if is_stale {
+        (PendingStatus::Pending, PendingStatus::Stale)
+    } else {
+        (PendingStatus::Stale, PendingStatus::Pending)
+    };
+    let mut after = row.clone();
+    after.hunks.iter_mut().filter(|hunk| hunk.status == from).for_each(|hunk| hunk.status = to);
+    if after.hunks.is_empty() && after.status == from {
+        after.status = to;
+    }
+    after.status = state(&after);
+    after.revision += 1;
+    (after.status != row.status || after.hunks != row.hunks).then_some(after)
+}
+
+/// What the old row keeps, and the new one.
+fn follow_up(row: &PendingChange, rebased: &PendingChange) -> Vec<Change> {
+    let mut after = row.clone();
+    after.revision += 1;
+    after.hunks.retain(|hunk| rebased.hunks.iter().all(|moved| moved.id != hunk.id));
+    after.hunks.iter_mut().filter(|hunk| is_open(hunk.status)).for_each(|hunk| hunk.status = PendingStatus::Superseded);
+    after.status = if after.hunks.is_empty() { PendingStatus::Superseded } else { state(&after) };
+    vec![Change::RevisePending(Box::new(after)), Change::AddPending(Box::new(rebased.clone()))]
+}
+
+/// A row's target, with what the project has changed since.
+async fn merged(
+    repository: &Repository,
+    row: &PendingChange,
+    side: Option<&BlobRef>,
+    there: Option<&BlobRef>,
+) -> Result<BlobRef, DispatchError> {
+    let clash = |reason: &str, parts: Option<[String; 3]>| {
+        let [ours, base, theirs] = parts.map_or_else(Default::default, |parts| parts.map(Some));
+        let path = row.file_path.clone();
+        DispatchError::Clash(vec![Clash { path, reason: reason.to_owned(), ours, base, theirs }])
+    };
+    let (Some(side), Some(there), Some(target)) = (side, there, &row.target) else {
+        return Err(clash("the file is not on both sides, so there is nothing to merge", None));
+    };
+    let ids = [side, there, target].map(|side| side.blob.clone());
+    let contents = read(repository, ids.iter().cloned().collect()).await?;
+    let [base, ours, theirs] = ids.map(|id| contents.get(&id).filter(|text| is_text(text)).cloned());
+    let (Some(base), Some(ours), Some(theirs)) = (base, ours, theirs) else {
+        return Err(clash("the file has no lines that could be merged", None));
+    };
+    match lines::merge(&base, &ours, &theirs) {
+        Ok(text) => Ok(BlobRef { blob: repository.write_blob(text).await?, mode: target.mode.clone() }),
+        Err(clashes) => {
+            let told = |side: fn(&lines::Clash) -> &[u8]| -> String {
+                clashes.iter().map(|clash| String::from_utf8_lossy(side(clash)).into_owned()).collect()
+            };
+            let parts = [told(|clash| &clash.ours), told(|clash| &clash.base), told(|clash| &clash.theirs)];
+            Err(clash("the same lines, or lines beside them, were changed there", Some(parts)))
+        }
+    }
+}
