@@ -343,9 +343,9 @@ pub(crate) async fn keep(
 /// What the commit of a turn says: what the agent was asked for.
 fn message(task: &Task) -> String {
     const SUBJECT: usize = 72;
-    let text = task.input.iter().find_map(|part| match part {
-        ContentPart::Text(text) => text.lines().find(|line| !line.trim().is_empty()),
-        _ => None,
+    let text = task.input.iter().find_map(|part| {
+        let ContentPart::Text(text) = part else { return None };
+        text.lines().find(|line| !line.trim().is_empty())
     });
     let subject: String = text.unwrap_or("A turn").trim().chars().take(SUBJECT).collect();
     format!("{subject}\n\nTask: {}\nAgent: {}\n", task.id, task.agent)

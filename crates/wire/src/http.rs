@@ -3,16 +3,17 @@
 //! A request with a field that is not known here is refused: a misspelt `approval` must not pass for an absent one.
 //! Answers may gain fields, so readers of answers ignore those that they do not know.
 
+mod pending;
 mod request;
 mod response;
 mod stats;
 
+pub use pending::{Branch, Checkpoint, Comparison, FileComparison, Hunk, PendingChange, PendingDecision};
 pub use request::{
     AnswerAction, Approval, ChangeChoice, Contents, HunkChoice, NewAnswer, NewChat, NewExport, NewMessage, NewPending,
     NewProject, NewRestore, NewSession, NewTask, PickedChange,
 };
 pub use response::{
-    Accepted, AgentSession, Branch, Chat, Checkpoint, Comparison, FileComparison, Health, Hunk, Message, PendingChange,
-    PendingDecision, Project, Provider, Risk, ServerInfo, Session, Settled, Task,
+    Accepted, AgentSession, Chat, Health, Message, Project, Provider, Risk, ServerInfo, Session, Settled, Task,
 };
 pub use stats::{Stats, StatsCost, StatsGroup, TurnCounts};

@@ -33,7 +33,7 @@ fn git(dir: &Path, args: &[&str]) -> String {
 }
 
 fn commit(place: &Place, file: &str, content: &str) {
-    std::fs::write(place.path().join(file), content).unwrap();
+    std::fs::write(place.path().join(file), content).expect("a file");
     git(place.path(), &["add", "--all"]);
     git(place.path(), &["commit", "--quiet", "--message", file]);
 }
@@ -53,7 +53,7 @@ impl<'a> Bench<'a> {
     async fn start(&self, agent: &str, content: &str) -> String {
         let message = json!({"content": content, "agent": agent, "approval": "auto"});
         let kept = self.server.post(&format!("/api/sessions/{}/messages", self.session), message).await;
-        kept["task_id"].as_str().unwrap().to_owned()
+        kept["task_id"].as_str().expect("an id").to_owned()
     }
 
     /// A turn that replaces lines of a file by a command: git alone sees it.
@@ -65,7 +65,7 @@ impl<'a> Bench<'a> {
 
     async fn rows(&self) -> Vec<Value> {
         let rows = self.server.get(&format!("/api/sessions/{}/pending", self.session)).await;
-        rows.as_array().unwrap().clone()
+        rows.as_array().expect("a list").clone()
     }
 
     /// The row that waits for a decision.
@@ -78,7 +78,7 @@ impl<'a> Bench<'a> {
 
     async fn decide(&self, row: &Value, verdict: &str, hunks: &[usize]) -> (u16, Value) {
         let ids: Vec<_> = hunks.iter().map(|hunk| row["hunks"][*hunk]["id"].clone()).collect();
-        let path = format!("/api/pending/{}/{verdict}", row["id"].as_str().unwrap());
+        let path = format!("/api/pending/{}/{verdict}", row["id"].as_str().expect("an id"));
         self.server.request("POST", &path, Some(json!({"hunks": ids}))).await
     }
 
@@ -102,7 +102,7 @@ impl<'a> Bench<'a> {
 }
 
 fn of<'a>(row: &'a Value, field: &str) -> Vec<&'a str> {
-    row["hunks"].as_array().unwrap().iter().map(|hunk| hunk[field].as_str().unwrap_or("-")).collect()
+    row["hunks"].as_array().expect("a list").iter().map(|hunk| hunk[field].as_str().unwrap_or("-")).collect()
 }
 
 #[tokio::test]
@@ -320,7 +320,7 @@ async fn every_kind_of_change_is_held_back_applied_and_taken_back() {
 
 /// All that git sees in a checkout, as a tree.
 fn tree(dir: &Path) -> String {
-    let index = tempfile::NamedTempFile::new().unwrap();
+    let index = tempfile::NamedTempFile::new().expect("a file");
     let git = |args: &[&str]| {
         let command = Command::new("git").args(args).current_dir(dir).env("GIT_INDEX_FILE", index.path()).output();
         let output = command.expect("git runs");
@@ -413,48 +413,69 @@ async fn turns_are_checkpoints_that_are_compared_restored_and_exported() {
 /// A server that is killed at any moment of a decision leaves all of it or nothing, and the next one knows which.
 #[tokio::test]
 async fn a_decision_that_is_cut_short_is_all_or_nothing() {
-    let place = with_two_agents();
     const FILES: usize = 12;
+    let place = with_two_agents();
     for number in 0..FILES {
         commit(&place, &format!("f{number}.txt"), &numbered(&[]));
     }
-    let base = tree(place.path());
     let mut server = place.serve().await;
-    let session = server.session(&place).await;
-    let (mut applied, mut not) = (0, 0);
-    Bench { place: &place, server: &server, session: session.clone() }
-        .turn("demo", "shell sed -i 's/^line 5$/five/; s/^line 30$/thirty/' *.txt")
-        .await;
-    let target = tree(&processes::worktree(&place.data_dir(), &session));
-    for round in 0..8 {
-        let verdict = if applied > not { "revert" } else { "apply" };
-        let path = format!("/api/sessions/{session}/pending/{verdict}");
-        let deciding = server.request("POST", &path, None);
-        let killing = async {
-            tokio::time::sleep(std::time::Duration::from_millis(60 + 45 * round)).await;
+    let (mut whole, mut none) = (0, 0);
+    for round in 0..6_u64 {
+        let session = server.session(&place).await;
+        let bench = Bench { place: &place, server: &server, session: session.clone() };
+        bench.turn("demo", "shell sed -i 's/^line 5$/five/; s/^line 30$/thirty/' *.txt").await;
+        let (project, worktree) = (place.path().to_owned(), bench.worktree());
+        for (verdict, delay) in [("apply", 8 + 17 * round), ("revert", 90 - 13 * round), ("reject", 8 + 17 * round)] {
+            let dir = if verdict == "reject" { &worktree } else { &project };
+            let before = tree(dir);
+            let path = format!("/api/sessions/{session}/pending/{verdict}");
+            let deciding = server.request("POST", &path, None);
+            let killing = tokio::time::sleep(std::time::Duration::from_millis(delay));
+            let is_done = tokio::select! { (status, _) = deciding => status == 200, () = killing => false };
             server.signal(Signal::KILL);
-        };
-        tokio::select! { _ = deciding => server.signal(Signal::KILL), () = killing => {} }
-        server.gone().await;
-        server = place.serve().await;
-        let rows = server.get(&format!("/api/sessions/{session}/pending")).await;
-        let states: std::collections::BTreeSet<_> =
-            rows.as_array().unwrap().iter().map(|row| row["status"].as_str().unwrap().to_owned()).collect();
-        assert_eq!(states.len(), 1, "all of them or none: {states:?}");
-        let holds = tree(place.path());
-        match states.first().unwrap().as_str() {
-            "applied" => {
-                assert_eq!(holds, target);
-                applied += 1;
-                break;
+            server.gone().await;
+            server = place.serve().await;
+            let rows = server.get(&format!("/api/sessions/{session}/pending")).await;
+            let states: std::collections::BTreeSet<_> = rows
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|row| row["status"].as_str().unwrap().to_owned())
+                // Those of the applies before stay as they are.
+                .filter(|state| verdict != "reject" || state != "reverted")
+                .collect();
+            assert_eq!(states.len(), 1, "{verdict} of all of them or of none: {states:?}");
+            let state = states.first().unwrap().as_str();
+            let changed = numbered(&[(5, "five"), (30, "thirty")]);
+            let (holds, original) = (tree(dir), numbered(&[]));
+            for number in 0..FILES {
+                let text = std::fs::read_to_string(dir.join(format!("f{number}.txt"))).unwrap();
+                let expected = match (verdict, state) {
+                    ("apply" | "revert", "applied") | ("reject", "pending") => &changed,
+                    (_, "pending" | "reverted" | "rejected") => &original,
+                    other => panic!("{other:?}"),
+                };
+                assert_eq!(text, *expected, "{verdict}, {state}: f{number}.txt");
             }
-            "pending" | "reverted" => {
-                assert_eq!(holds, base);
-                not += 1;
+            let is_whole =
+                matches!((verdict, state), ("apply", "applied") | ("revert", "reverted") | ("reject", "rejected"));
+            assert!(is_whole || (!is_done && holds == before), "{verdict} was answered and is undone");
+            if is_whole {
+                whole += 1
+            } else {
+                none += 1
             }
-            other => panic!("{other}"),
+            // What was not done can be done now, and what was is no hindrance; rejecting needs a change that is pending.
+            let (status, answer) = server.request("POST", &path, None).await;
+            assert_eq!(status, 200, "{answer}");
+            if verdict == "revert" {
+                assert_eq!(tree(&project), git(&project, &["rev-parse", "HEAD^{tree}"]));
+                let bench = Bench { place: &place, server: &server, session: session.clone() };
+                bench.turn("demo", "shell sed -i 's/^five$/line 5/; s/^thirty$/line 30/' *.txt").await;
+                bench.turn("demo", "shell sed -i 's/^line 5$/five/; s/^line 30$/thirty/' *.txt").await;
+            }
         }
     }
-    assert!(applied == 1, "it was carried out at last");
+    assert!(whole > 0 && none > 0, "{whole} and {none}");
     server.stop().await;
 }

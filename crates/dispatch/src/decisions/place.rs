@@ -75,7 +75,9 @@ impl Dispatcher {
         let Some(owner) = place.files.owner() else {
             let repository = match place.files {
                 Files::Nowhere => None,
-                _ => Some(workspaces.repository(&place.project).await?),
+                Files::Project | Files::Session(_) | Files::Task(_) => {
+                    Some(workspaces.repository(&place.project).await?)
+                }
             };
             return Ok(Held { repository, _slot: None });
         };

@@ -95,6 +95,11 @@ pub(crate) fn follow(
         } else {
             state(&after)
         };
+        // What was taken back and is in the worktree no more may be offered again, once an agent does it again.
+        let is_back = after.status == PendingStatus::Reverted && files.iter().all(|file| !is_about(file, row));
+        if is_back {
+            after.target.clone_from(&after.base);
+        }
         if after != *row {
             after.revision += 1;
             changes.push(Change::RevisePending(Box::new(after)));
@@ -102,6 +107,10 @@ pub(crate) fn follow(
     }
     changes.extend(new.into_iter().map(|row| Change::AddPending(Box::new(row))));
     changes
+}
+
+fn is_about(file: &FileDiff, row: &PendingChange) -> bool {
+    file.change.path.as_str() == row.file_path
 }
 
 fn is_own(row: &PendingChange, origin: &Origin) -> bool {
@@ -119,15 +128,14 @@ pub(crate) fn makers(row: &PendingChange) -> BTreeSet<Option<AgentName>> {
 /// The agents that have pending changes once `changes` are made to `existing`, a human (none) first.
 pub(crate) fn contributors(existing: &[PendingChange], changes: &[Change]) -> Vec<Option<AgentName>> {
     let revised = |row: &PendingChange| {
-        changes.iter().rev().find_map(|change| match change {
-            Change::RevisePending(revised) if revised.id == row.id => Some(revised.clone()),
-            _ => None,
+        changes.iter().rev().find_map(|change| {
+            let Change::RevisePending(revised) = change else { return None };
+            (revised.id == row.id).then(|| (**revised).clone())
         })
     };
-    let stay = existing.iter().map(|row| revised(row).map_or_else(|| row.clone(), |row| *row));
-    let come = changes.iter().filter_map(|change| match change {
-        Change::AddPending(row) => Some((**row).clone()),
-        _ => None,
-    });
+    let stay = existing.iter().map(|row| revised(row).unwrap_or_else(|| row.clone()));
+    let come = changes
+        .iter()
+        .filter_map(|change| if let Change::AddPending(row) = change { Some((**row).clone()) } else { None });
     stay.chain(come).flat_map(|row| makers(&row)).collect::<BTreeSet<_>>().into_iter().collect()
 }

@@ -118,6 +118,6 @@ pub(crate) fn blob_of(found: Found) -> Result<Option<BlobRef>, String> {
     match found {
         Found::Absent => Ok(None),
         Found::File(blob) => Ok(Some(blob)),
-        other => Err(other.to_string()),
+        Found::Directory | Found::Special | Found::BehindLink | Found::Changing => Err(found.to_string()),
     }
 }

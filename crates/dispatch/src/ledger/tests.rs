@@ -98,14 +98,13 @@ impl Bench {
 
     fn take(&mut self, changes: &[Change]) {
         for change in changes {
-            match change {
-                Change::AddPending(row) => self.rows.push((**row).clone()),
-                Change::RevisePending(row) => {
-                    let before = self.rows.iter_mut().find(|before| before.id == row.id).unwrap();
-                    assert_eq!(before.revision + 1, row.revision);
-                    *before = (**row).clone();
-                }
-                other => panic!("{other:?} is of another kind"),
+            if let Change::AddPending(row) = change {
+                self.rows.push((**row).clone());
+            } else {
+                let Change::RevisePending(row) = change else { panic!("{change:?} is of another kind") };
+                let before = self.rows.iter_mut().find(|before| before.id == row.id).unwrap();
+                assert_eq!(before.revision + 1, row.revision);
+                *before = (**row).clone();
             }
         }
     }
@@ -246,6 +245,10 @@ fn what_was_taken_back_is_not_offered_again_as_it_was() {
     assert_eq!(bench.turn(Some("goose"), Some(&base), Some(&target)), []);
     bench.turn(Some("goose"), Some(&base), Some(&numbered(&[(5, "a\n"), (30, "b\n")])));
     assert_eq!((bench.rows[1].status, bench.states(1)), (Pending, vec![Reverted, Pending]));
+    // Unless the agent takes it back itself, and then does it again.
+    bench.turn(Some("goose"), Some(&base), Some(&base));
+    bench.turn(Some("goose"), Some(&base), Some(&target));
+    assert_eq!((bench.rows.len(), bench.states(2)), (3, vec![Pending]));
 }
 
 #[test]
