@@ -43,6 +43,8 @@ pub enum Input {
     Claimed(Option<Box<Task>>),
     /// A claim failed; the shell sends a wake later.
     ClaimFailed,
+    /// A task that [may begin at once](DispatchCore::admits) begins: it is not in the store yet.
+    Begin(Box<Task>),
     /// A task's turn is settled and stored.
     Ended(TaskId),
     /// A task's turn did not begin, since the store does not say that it runs: a crash of the database undid its claim.
@@ -88,6 +90,8 @@ pub struct DispatchCore {
     again: BTreeMap<TaskId, Box<Task>>,
     claiming: bool,
     wake_again: bool,
+    /// Whether all that could be claimed was: the last claim found nothing.
+    nothing_waits: bool,
     /// Cancellations that overtook their own task's claim.
     early_cancels: BTreeSet<TaskId>,
     draining: bool,
@@ -105,6 +109,7 @@ impl DispatchCore {
             again: BTreeMap::new(),
             claiming: false,
             wake_again: false,
+            nothing_waits: false,
             early_cancels: BTreeSet::new(),
             draining: false,
         }
@@ -115,19 +120,35 @@ impl DispatchCore {
         self.running.len()
     }
 
+    /// Whether a task that is not in the store yet may begin at once, instead of being queued and claimed: there is room for
+    /// it, nothing runs in its chat, and nothing waits there that would be overtaken.
+    pub fn admits(&self, task: &Task) -> bool {
+        let chat = |lane: &LaneKey| match lane {
+            LaneKey::Chat(chat, _) => Some(*chat),
+            LaneKey::Task(_) => None,
+        };
+        let lane = LaneKey::of(task);
+        let is_free = chat(&lane).is_some() && self.running.values().all(|busy| chat(busy) != chat(&lane));
+        let has_room = self.running.len() < self.max_running;
+        has_room && is_free && self.nothing_waits && !self.claiming && !self.draining && self.again.is_empty()
+    }
+
     /// Takes in what happened, and says what to do about it.
     pub fn handle(&mut self, input: Input) -> Vec<Action> {
         match input {
             Input::Wake => self.claim(),
             Input::Claimed(Some(task)) => self.start(task),
+            Input::Begin(task) => self.begin(task),
             Input::Claimed(None) => {
                 self.claiming = false;
+                self.nothing_waits = true;
                 self.early_cancels.clear();
                 let wake_again = std::mem::take(&mut self.wake_again);
                 if wake_again && !self.draining { self.claim() } else { self.drained() }
             }
             Input::ClaimFailed => {
                 self.claiming = false;
+                self.nothing_waits = false;
                 self.drained()
             }
             Input::Ended(task) => {
@@ -172,7 +193,7 @@ impl DispatchCore {
             self.wake_again = true;
             return Vec::new();
         }
-        self.claiming = true;
+        (self.claiming, self.nothing_waits) = (true, false);
         vec![Action::Claim]
     }
 
@@ -187,12 +208,22 @@ impl DispatchCore {
         self.run(task)
     }
 
-    fn run(&mut self, task: Box<Task>) -> Vec<Action> {
-        let id = task.id;
+    fn begin(&mut self, task: Box<Task>) -> Vec<Action> {
+        let mut actions = self.occupy(task);
+        actions.extend(self.evict());
+        actions
+    }
+
+    fn occupy(&mut self, task: Box<Task>) -> Vec<Action> {
         let lane = LaneKey::of(&task);
-        self.running.insert(id, lane.clone());
+        self.running.insert(task.id, lane.clone());
         self.use_lane(&lane);
-        let mut actions = vec![Action::Run(lane.clone(), task)];
+        vec![Action::Run(lane, task)]
+    }
+
+    fn run(&mut self, task: Box<Task>) -> Vec<Action> {
+        let (id, lane) = (task.id, LaneKey::of(&task));
+        let mut actions = self.occupy(task);
         actions.extend(self.evict());
         if self.draining {
             actions.push(Action::Cancel(lane, id, DecidedBy::Policy));

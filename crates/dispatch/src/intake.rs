@@ -5,13 +5,16 @@ use boocoder_model::{
 };
 use boocoder_store::{Change, StoreError};
 use boocoder_wire::{Frame, FrameBody};
+use tokio::sync::oneshot;
 
 use crate::command::{Accepted, DispatchError, NewMessage, NewTask, TaskOptions};
 use crate::dispatcher::Dispatcher;
 use crate::env;
+use crate::lane::Offer;
 use crate::lane_core::task_updated;
 use crate::log::Entry;
 use crate::recorder::Subject;
+use crate::scheduler::Request;
 
 impl Dispatcher {
     /// Keeps a human's message, durably, and has it answered when its turn comes. The same request id in the same
@@ -43,17 +46,37 @@ impl Dispatcher {
             ..new_task(session.project_id, message.content, message.options)
         };
         let (entry, accepted) = question(&task, chat.id, key.clone());
-        match self.shared.log.write(entry).await {
-            Ok(()) => {
-                self.wake().await;
-                Ok(accepted)
-            }
+        match self.take_in(task, entry).await {
+            Ok(()) => Ok(accepted),
             // The same request came twice at once, and the other one was first.
             Err(error @ StoreError::Conflict { .. }) => {
                 self.accepted_before(key.as_deref()).await?.ok_or_else(|| error.into())
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Keeps a task: in the very transaction that begins its turn, if that may begin at once, else for a claim.
+    async fn take_in(&self, task: Task, entry: Entry) -> Result<(), StoreError> {
+        let id = task.id;
+        let (taken, is_taken) = oneshot::channel();
+        let (begun, offered) = at_once(task, entry.clone());
+        let offer = Offer { entry: offered, taken };
+        if self.shared.requests.send(Request::Begin(Box::new(begun), offer)).await.is_ok() {
+            match is_taken.await {
+                Ok(Ok(())) => return Ok(()),
+                // It may not begin at once after all: another task of the chat was first, or it was sent twice.
+                Ok(Err(StoreError::Conflict { .. })) | Err(_) => {}
+                Ok(Err(error)) => return Err(error),
+            }
+        }
+        match self.shared.log.write(entry).await {
+            // It was taken in, and whoever was to say so has gone.
+            Err(StoreError::Conflict { .. }) if self.shared.store.task(id).await?.is_some() => return Ok(()),
+            result => result?,
+        }
+        self.wake().await;
+        Ok(())
     }
 
     /// Keeps a task that comes from elsewhere than a chat's composer, durably, and has it done.
@@ -155,6 +178,20 @@ fn new_task(project_id: ProjectId, input: Vec<ContentPart>, options: TaskOptions
         started_at: None,
         ended_at: None,
     }
+}
+
+/// A task as it is when it begins without having waited, and what takes it in.
+fn at_once(task: Task, mut entry: Entry) -> (Task, Entry) {
+    let now = env::now();
+    let begun = Task { state: TaskState::Running, started_at: Some(now), ..task };
+    for change in &mut entry.changes {
+        if let Change::AddTask { task, .. } = change {
+            **task = begun.clone();
+        } else if let Change::PutMessage(message) = change {
+            (message.status, message.finished_at) = (MessageStatus::Complete, Some(now));
+        }
+    }
+    (begun, entry)
 }
 
 /// A human's message with its task, as they are kept and shown.

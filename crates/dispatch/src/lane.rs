@@ -14,7 +14,7 @@ use boocoder_model::{
     AgentName, Answer, ChatId, DecidedBy, ExecutionPath, InteractionId, MessageId, Position, Question, RunnerId, Seq,
     Task, TaskId, TurnId, TurnOutcome,
 };
-use boocoder_store::{Change, Store};
+use boocoder_store::{Change, Store, StoreError};
 use boocoder_usage_mapper::PriceTable;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -30,7 +30,7 @@ use crate::env;
 use crate::lane_core::{Action, Adopted, Input, LaneCore, Prepared, Served, TakenUp, TurnStart};
 use crate::lease::Standing;
 use crate::limits::{self, AgentKeeping, DispatchLimits};
-use crate::log::{Log, Queued, gone};
+use crate::log::{Entry, Log, Queued, gone};
 use crate::workspace::Workspaces;
 
 /// What every lane works with.
@@ -50,9 +50,16 @@ pub(crate) struct LaneParts {
     pub(crate) scheduler: mpsc::Sender<core::Input>,
 }
 
+/// A task that is to be taken in and begun in one transaction: what takes it in, and whoever waits for that.
+pub(crate) struct Offer {
+    pub(crate) entry: Entry,
+    pub(crate) taken: oneshot::Sender<Result<(), StoreError>>,
+}
+
 /// What a lane can be told from outside.
 pub(crate) enum LaneCommand {
-    Run(Box<Task>),
+    /// Run a task; one with an offer is not in the store yet.
+    Run(Box<Task>, Option<Offer>),
     /// Go on with a turn that an earlier process left. The sender is dropped when all that was said is taken in.
     TakeUp(Box<TakenUp>, oneshot::Sender<()>),
     /// Take in an agent that an earlier process left.
@@ -98,7 +105,9 @@ pub(crate) struct Lane {
     answering: Option<oneshot::Sender<Result<(), DispatchError>>>,
     chat: Option<ChatId>,
     /// Tasks that came while the one before was being settled: its end is in the store before we are told so.
-    waiting: VecDeque<Box<Task>>,
+    waiting: VecDeque<(Box<Task>, Option<Offer>)>,
+    /// What comes with the task that is being begun.
+    offer: Option<Offer>,
     closing: bool,
     /// How far the journal reached when it was taken up, and whoever waits until that is taken in.
     behind: Option<(Option<Position>, oneshot::Sender<()>)>,
@@ -145,6 +154,7 @@ impl Lane {
             answering: None,
             chat,
             waiting: VecDeque::new(),
+            offer: None,
             closing: false,
             behind: None,
             leaving: false,
@@ -217,7 +227,7 @@ impl Lane {
 
     fn command(&mut self, command: Option<LaneCommand>) {
         match command {
-            Some(LaneCommand::Run(task)) => self.waiting.push_back(task),
+            Some(LaneCommand::Run(task, offer)) => self.waiting.push_back((task, offer)),
             Some(LaneCommand::TakeUp(taken, caught_up)) => {
                 self.behind = taken.runner.is_some().then_some((None, caught_up));
                 self.warm = self.core.is_warm(&taken.task);
@@ -228,9 +238,9 @@ impl Lane {
                 self.warm = true;
                 self.tell(Input::Adopt(adopted));
             }
-            Some(LaneCommand::Cancel(task, by)) if self.waiting.iter().any(|waiting| waiting.id == task) => {
-                let waiting = self.waiting.iter_mut().filter(|waiting| waiting.id == task);
-                waiting.for_each(|waiting| waiting.cancel_requested = Some(by));
+            Some(LaneCommand::Cancel(task, by)) if self.waiting.iter().any(|(waiting, _)| waiting.id == task) => {
+                let waiting = self.waiting.iter_mut().filter(|(waiting, _)| waiting.id == task);
+                waiting.for_each(|(waiting, _)| waiting.cancel_requested = Some(by));
             }
             Some(LaneCommand::Cancel(task, by)) => self.tell(Input::Cancel(task, by)),
             Some(LaneCommand::Answer(id, answer, reply)) => match check(self.core.question(id), &answer) {
@@ -254,7 +264,8 @@ impl Lane {
         if !self.core.is_idle() {
             return;
         }
-        let Some(task) = self.waiting.pop_front() else { return };
+        let Some((task, offer)) = self.waiting.pop_front() else { return };
+        self.offer = offer;
         let path = self.path(&task);
         let after = task.session_id.map_or(Seq::ZERO, |session| self.parts.log.head(session));
         let start = TurnStart {
@@ -383,7 +394,7 @@ impl Lane {
                 Action::Discard(runner) => self.discard(runner),
                 Action::Acknowledge(position) => self.acknowledge(position, None),
                 Action::Ended(task) => self.ended(task),
-                Action::Lost(task, by) => self.lost(task, by),
+                Action::Lost(task, by, is_refused) => self.lost(task, by, is_refused),
             }
         }
     }

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::command::DispatchError;
 use crate::core::{Action, DispatchCore, Input, LaneKey};
 use crate::env;
-use crate::lane::{Lane, LaneCommand, LaneParts};
+use crate::lane::{Lane, LaneCommand, LaneParts, Offer};
 use crate::lane_core::task_updated;
 use crate::limits;
 use crate::log::Entry;
@@ -23,6 +23,9 @@ use crate::sweep::Left;
 pub(crate) enum Request {
     /// Something may be claimable.
     Wake,
+    /// Run a task that is not in the store yet, if it may begin at once; its entry is written with the turn's first one. An
+    /// offer that is dropped was not taken.
+    Begin(Box<Task>, Offer),
     /// Cancel a task that is not queued any more.
     Cancel(TaskId),
     /// Hand an answer to the lane that asked.
@@ -44,6 +47,8 @@ pub(crate) struct Scheduler {
     lanes: BTreeMap<LaneKey, mpsc::Sender<LaneCommand>>,
     tracker: TaskTracker,
     drained: Option<oneshot::Sender<()>>,
+    /// What comes with the task that is being handed to its lane.
+    offer: Option<Offer>,
 }
 
 impl Scheduler {
@@ -59,8 +64,15 @@ impl Scheduler {
         let max_warm_of = parts.keeping.iter().filter_map(|(name, it)| Some((name.clone(), it.max_warm?))).collect();
         let core = DispatchCore::new(parts.limits.max_running, parts.limits.max_warm, max_warm_of);
         let wakeups = parts.store.wakeups();
-        let scheduler =
-            Self { core, parts, registry, lanes: BTreeMap::new(), tracker: TaskTracker::new(), drained: None };
+        let scheduler = Self {
+            core,
+            parts,
+            registry,
+            lanes: BTreeMap::new(),
+            tracker: TaskTracker::new(),
+            drained: None,
+            offer: None,
+        };
         tokio::spawn(scheduler.run(left, ready, requests, inputs, wakeups));
         is_ready
     }
@@ -107,6 +119,15 @@ impl Scheduler {
     async fn request(&mut self, request: Request) {
         match request {
             Request::Wake => self.tell(Input::Wake).await,
+            Request::Begin(task, offer) => {
+                let is_taken = self.parts.standing.writer().is_none() && self.core.admits(&task);
+                let spec = self.registry.get(&task.agent).filter(|spec| spec.enabled && is_taken).cloned();
+                if let Some(spec) = spec {
+                    self.offer = Some(offer);
+                    self.lane(&LaneKey::of(&task), spec);
+                    self.tell(Input::Begin(task)).await;
+                }
+            }
             Request::Cancel(task) => self.tell(Input::Cancel(task, DecidedBy::User)).await,
             Request::Answer(interaction, answer, reply) => self.answer(&interaction, answer, reply).await,
             Request::CloseChat(chat) => self.close_chat(chat).await,
@@ -165,7 +186,9 @@ impl Scheduler {
         for left in left {
             let (caught_up, is_caught_up) = oneshot::channel();
             let (task, key, agent, command) = match left {
-                Left::Run(task) => (Some(task.id), LaneKey::of(&task), task.agent.clone(), LaneCommand::Run(task)),
+                Left::Run(task) => {
+                    (Some(task.id), LaneKey::of(&task), task.agent.clone(), LaneCommand::Run(task, None))
+                }
                 Left::Turn(taken) => {
                     let task = &taken.task;
                     let (id, key, agent) = (task.id, LaneKey::of(task), task.agent.clone());
@@ -231,8 +254,16 @@ impl Scheduler {
             return self.refuse(task);
         };
         let lane = self.lane(&key, spec);
-        if lane.send(LaneCommand::Run(task)).await.is_err() {
-            tracing::error!(task = %id, "a lane ended before its task could be handed to it");
+        let offer = self.offer.take();
+        let is_offered = offer.is_some();
+        if lane.send(LaneCommand::Run(task, offer)).await.is_err() {
+            if is_offered {
+                // It is nowhere yet, and is queued by whoever offered it.
+                let scheduler = self.parts.scheduler.clone();
+                tokio::spawn(async move { drop(scheduler.send(Input::Lost(id, None)).await) });
+            } else {
+                tracing::error!(task = %id, "a lane ended before its task could be handed to it");
+            }
         }
     }
 

@@ -185,7 +185,7 @@ impl Change {
     /// Whether a task may become claimable by it: one was added, or one no longer holds its chat.
     fn wakes_claimers(&self) -> bool {
         match self {
-            Self::AddTask { .. } => true,
+            Self::AddTask { task, .. } => task.state == TaskState::Queued,
             Self::UpdateTask { task, .. } => task.state != TaskState::Running,
             Self::AddProject(_)
             | Self::AddSession(_)

@@ -72,7 +72,7 @@ impl Place {
         let pid = child.id().expect("it runs");
         let mut stderr = child.stderr.take().expect("it is piped");
         // A pipe that nobody reads would stop the server in the end.
-        let log = tokio::spawn(async move {
+        let mut log = tokio::spawn(async move {
             let mut log = String::new();
             stderr.read_to_string(&mut log).await.map(|_| log)
         });
@@ -84,7 +84,8 @@ impl Place {
                     _ => {}
                 }
                 if let Some(status) = child.try_wait().expect("it can be asked") {
-                    panic!("the server ended: {status}");
+                    let log = (&mut log).await.expect("it is read").unwrap_or_default();
+                    panic!("the server ended: {status}\n{log}");
                 }
                 sleep(Duration::from_millis(20)).await;
             }

@@ -297,3 +297,40 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_task_begins_at_once_where_nothing_runs_and_nothing_could_wait() {
+    let mut core = DispatchCore::new(2, 8, BTreeMap::new());
+    assert!(!core.admits(&task(5)), "nobody has looked yet what waits");
+    core.handle(Input::Wake);
+    assert!(!core.admits(&task(5)), "a claim is under way");
+    core.handle(Input::Claimed(None));
+    assert!(core.admits(&task(5)));
+    assert_eq!(core.handle(Input::Begin(task(5))), [Action::Run(lane(5), task(5))], "without a claim");
+    let same_chat = Box::new(Task { id: task_id(6), agent: "other".into(), chat_id: task(5).chat_id, ..*task(6) });
+    assert!(!core.admits(&same_chat), "one turn at a time in a chat, whoever's");
+    assert!(core.admits(&task(7)));
+    core.handle(Input::Begin(task(7)));
+    assert!(!core.admits(&task(8)), "there is no room");
+    assert_eq!(core.handle(Input::Ended(task_id(7))), [Action::Claim], "something may have waited for room");
+    assert!(!core.admits(&task(8)));
+    core.handle(Input::ClaimFailed);
+    assert!(!core.admits(&task(8)), "nobody knows what waits");
+    core.handle(Input::Wake);
+    core.handle(Input::Claimed(None));
+    assert!(core.admits(&task(8)));
+    assert!(!core.admits(&Task { session_id: None, ..*task(9) }), "a task of its own is claimed");
+    core.handle(Input::Drain);
+    assert!(!core.admits(&task(8)));
+}
+
+#[test]
+fn a_task_that_was_not_taken_in_after_all_leaves_its_chat_free() {
+    let mut core = DispatchCore::new(2, 8, BTreeMap::new());
+    core.handle(Input::Wake);
+    core.handle(Input::Claimed(None));
+    core.handle(Input::Begin(task(5)));
+    assert_eq!(core.handle(Input::Lost(task_id(5), None)), [Action::Claim]);
+    core.handle(Input::Claimed(None));
+    assert!(core.admits(&task(5)) && core.running() == 0);
+}

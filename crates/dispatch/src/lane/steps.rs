@@ -10,7 +10,7 @@ use boocoder_model::{
     AgentName, Answer, ChatId, DecidedBy, InteractionId, MessageRole, Position, Resumed, RunnerId, Task, TaskId,
     TaskState,
 };
-use boocoder_store::{StatsQuery, Store, StoreError, TaskFilter};
+use boocoder_store::{Change, StatsQuery, Store, StoreError, TaskFilter};
 use boocoder_usage_mapper::UsageMapper;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -44,16 +44,34 @@ impl Lane {
     pub(super) fn prepare(&mut self, preparing: Preparing) {
         let Preparing { task, kept, know_record } = preparing;
         let parts = Arc::clone(&self.parts);
+        let (kept, taken) = match (kept, self.offer.take()) {
+            (Some(kept), Some(offer)) => (Some(with_task(offer.entry, kept)), Some(offer.taken)),
+            (kept, _) => (kept, None),
+        };
+        let is_offered = taken.is_some();
         let kept = self.keep(kept);
         self.steps.push(Box::pin(async move {
             let mut prepared = Box::<Prepared>::default();
+            let kept = async {
+                let result = kept.await;
+                let is_refused = matches!(&result, Err(StoreError::Conflict { .. }));
+                match (taken, result) {
+                    (None, result) => result.map_err(|error| (is_of_task(&error), error.to_string())),
+                    (Some(taken), result) => {
+                        let told = result.as_ref().map(|()| ()).map_err(|error| (is_refused, error.to_string()));
+                        // Whoever sent it may have gone.
+                        let _ = taken.send(result);
+                        told
+                    }
+                }
+            };
             let loaded = async {
-                load(&parts, &task, know_record, &mut prepared).await?;
+                load(&parts, &task, know_record, is_offered, &mut prepared).await?;
                 worktree(&parts, &task).await.map(drop)
             };
             match futures::future::join(kept, loaded).await {
-                (Err(error), _) if is_of_task(&error) => prepared.lost = true,
-                (Err(error), _) => prepared.failure = Some(error.to_string()),
+                (Err((true, _)), _) => (prepared.lost, prepared.refused) = (true, is_offered),
+                (Err((false, error)), _) => prepared.failure = Some(error),
                 (Ok(()), Err(error)) => prepared.failure = Some(error.to_string()),
                 (Ok(()), Ok(())) => {}
             }
@@ -251,10 +269,12 @@ impl Lane {
         }));
     }
 
-    /// The task is not this lane's any more. Should it be claimed again, it comes anew.
-    pub(super) fn lost(&mut self, task: TaskId, by: Option<DecidedBy>) {
-        tracing::warn!(%task, "the database lost the claim of a task before its turn began");
-        counters::claim_lost();
+    /// The task is not this lane's any more. Should it be claimed again, it comes anew. One that was refused was never taken in.
+    pub(super) fn lost(&mut self, task: TaskId, by: Option<DecidedBy>, is_refused: bool) {
+        if !is_refused {
+            tracing::warn!(%task, "the database lost the claim of a task before its turn began");
+            counters::claim_lost();
+        }
         self.closing |= self.once;
         let (scheduler, parts, once) = (self.parts.scheduler.clone(), Arc::clone(&self.parts), self.once);
         self.steps.push(Box::pin(async move {
@@ -291,11 +311,39 @@ impl Lane {
     }
 }
 
+/// One entry that takes a task in and begins its turn.
+fn with_task(mut offered: Entry, kept: Entry) -> Entry {
+    for change in kept.changes {
+        if let Change::UpdateTask { task: begun, .. } = &change {
+            // It is added as the turn has it.
+            let added = |change: &mut Change| {
+                if let Change::AddTask { task, .. } = change {
+                    task.clone_from(begun)
+                }
+            };
+            offered.changes.iter_mut().for_each(added);
+        } else {
+            offered.changes.push(change);
+        }
+    }
+    offered.frames.extend(kept.frames);
+    offered
+}
+
 /// Loads what the turn needs to know.
-async fn load(parts: &LaneParts, task: &Task, know_record: bool, prepared: &mut Prepared) -> Result<(), DispatchError> {
+async fn load(
+    parts: &LaneParts,
+    task: &Task,
+    know_record: bool,
+    is_offered: bool,
+    prepared: &mut Prepared,
+) -> Result<(), DispatchError> {
     prepared.note = parts.workspaces.refusals(task).await?;
-    let messages = parts.store.messages_of_task(task.id).await?;
-    prepared.question = messages.into_iter().find(|message| message.role == MessageRole::User);
+    // What comes with an offer is written as answered.
+    if !is_offered {
+        let messages = parts.store.messages_of_task(task.id).await?;
+        prepared.question = messages.into_iter().find(|message| message.role == MessageRole::User);
+    }
     prepared.record = match task.chat_id {
         Some(chat) if !know_record => {
             prepared.ledger = Some(ledger(&parts.store, chat, &task.agent).await?);

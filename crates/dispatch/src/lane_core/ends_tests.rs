@@ -61,11 +61,11 @@ fn a_turn_whose_task_is_not_the_lanes_any_more_is_dropped_and_nothing_of_it_is_k
     let lost = || Input::Prepared(Box::new(Prepared { lost: true, ..Prepared::default() }));
     let mut bench = Bench::new();
     bench.run(Approval::Ask);
-    assert!(matches!(bench.tell(lost())[..], [Action::Lost(task, None)] if task == task_id()));
+    assert!(matches!(bench.tell(lost())[..], [Action::Lost(task, None, false)] if task == task_id()));
     assert!(bench.lane.is_idle());
     bench.run(Approval::Ask);
     bench.tell(Input::Cancel(task_id(), DecidedBy::User));
-    assert!(matches!(bench.tell(lost())[..], [Action::Lost(_, Some(DecidedBy::User))]));
+    assert!(matches!(bench.tell(lost())[..], [Action::Lost(_, Some(DecidedBy::User), false)]));
 
     // An agent that waits goes on waiting, but not for ever.
     let mut bench = Bench::running(Approval::Ask);

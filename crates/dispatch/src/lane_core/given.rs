@@ -106,6 +106,8 @@ pub(crate) struct Prepared {
     pub(crate) failure: Option<String>,
     /// That it has not begun: the task is not this lane's, since the database lost its claim.
     pub(crate) lost: bool,
+    /// And that it is nobody's, since it was not taken in.
+    pub(crate) refused: bool,
 }
 
 /// What comparing the worktree brought.

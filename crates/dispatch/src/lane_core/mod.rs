@@ -106,7 +106,7 @@ pub(crate) enum Action {
     /// The turn of this task is settled.
     Ended(TaskId),
     /// The turn of this task has not begun and will not: nothing of it is kept. With who wanted it to stop, if somebody did.
-    Lost(TaskId, Option<DecidedBy>),
+    Lost(TaskId, Option<DecidedBy>, bool),
 }
 
 /// A question that waits for a human.

@@ -175,7 +175,7 @@ fn a_turn_prepares_opens_prompts_streams_and_settles_in_that_order() {
     assert!(matches!(bench.tell(Input::Prepared(Box::default()))[..], [Action::Open(Opening { resume: None, .. })]));
     let actions = bench.tell(Input::Opened(Ok(info())));
     assert!(matches!(actions[..], [Action::Prompt(_), Action::Write(_)]), "the prompt does not wait for a write");
-    assert!(bench.tell(Input::Prompted(TURN, Ok(()))).is_empty());
+    assert!(matches!(bench.tell(Input::Prompted(TURN, Ok(())))[..], [Action::LookBefore(..)]));
 
     let actions = bench.event(AgentEvent::Text("hel".into()));
     assert_eq!(bodies(&actions), [&FrameBody::Delta { content: "hel".into() }]);
@@ -277,7 +277,10 @@ fn a_cancellation_reaches_the_agent_only_after_it_took_the_prompt() {
     bench.tell(Input::Prepared(Box::default()));
     bench.tell(Input::Opened(Ok(info())));
     assert!(bench.tell(Input::Cancel(task_id(), DecidedBy::User)).is_empty());
-    assert!(matches!(bench.tell(Input::Prompted(TURN, Ok(())))[..], [Action::CancelTurn(TURN, DecidedBy::User)]));
+    assert!(matches!(
+        bench.tell(Input::Prompted(TURN, Ok(())))[..],
+        [Action::LookBefore(..), Action::CancelTurn(TURN, DecidedBy::User)]
+    ));
     assert!(bench.tell(Input::Cancel(task_id(), DecidedBy::User)).is_empty(), "once is enough");
 }
 

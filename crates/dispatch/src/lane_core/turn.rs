@@ -91,7 +91,7 @@ impl LaneCore {
             if self.live.is_some() {
                 self.keeping.rest(now);
             }
-            return vec![Action::Lost(current.task.id, current.cancelled_by)];
+            return vec![Action::Lost(current.task.id, current.cancelled_by, prepared.refused)];
         }
         current.note = prepared.note;
         if let Some(record) = prepared.record {
