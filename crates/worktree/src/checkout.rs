@@ -4,9 +4,12 @@
 //! first thing removed. Without it, whatever an interruption left behind holds no work and is cleared away freely.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::{File, Metadata, TryLockError};
 use std::io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::snapshot::copy_index;
 use crate::{CommitId, Repository, WorktreeError};
@@ -71,6 +74,7 @@ impl Repository {
     pub async fn create_worktree(&self, dest: &Path) -> Result<Checkout, WorktreeError> {
         let base_commit = self.head().await?;
         let dest = prepare_destination(dest).await?;
+        let _making = Making::begin(&dest, self.git.limits().tree_time).await?;
         if let Some(entry) = self.entry_at(&dest).await? {
             if entry.complete {
                 return Err(WorktreeError::AlreadyExists { path: dest });
@@ -197,6 +201,56 @@ impl Repository {
     async fn entry_at(&self, path: &Path) -> Result<Option<CheckoutEntry>, WorktreeError> {
         Ok(self.checkouts().await?.into_iter().find(|entry| entry.path == path))
     }
+}
+
+/// That a worktree is being made: a lock beside its place, so that no other process takes what is half made for what an
+/// interruption has left.
+struct Making {
+    path: PathBuf,
+    _held: File,
+}
+
+impl Making {
+    async fn begin(dest: &Path, limit: Duration) -> Result<Self, WorktreeError> {
+        /// The pause before a look at a lock that somebody holds.
+        const PAUSE: Duration = Duration::from_millis(20);
+        let mut name = OsString::from(".");
+        name.push(dest.file_name().unwrap_or_default());
+        name.push(".making");
+        let path = dest.with_file_name(name);
+        let failed = || WorktreeError::io("lock", &path);
+        let taking = async {
+            loop {
+                let held = File::options().write(true).create(true).truncate(false).open(&path).map_err(failed())?;
+                match held.try_lock() {
+                    // Whoever held it may have removed it: then somebody else may hold another one by now.
+                    Ok(()) if is_at(&held, &path) => return Ok(held),
+                    Ok(()) => {}
+                    Err(TryLockError::WouldBlock) => tokio::time::sleep(PAUSE).await,
+                    Err(TryLockError::Error(error)) => return Err(failed()(error)),
+                }
+            }
+        };
+        match tokio::time::timeout(limit, taking).await {
+            Ok(held) => held.map(|held| Self { path: path.clone(), _held: held }),
+            Err(_) => {
+                let command = format!("the making of {} by somebody else", dest.display());
+                Err(WorktreeError::TimedOut { command, limit })
+            }
+        }
+    }
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        // One that stays is taken by whoever comes next.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    let same = |one: Metadata, other: Metadata| (one.dev(), one.ino()) == (other.dev(), other.ino());
+    file.metadata().is_ok_and(|held| std::fs::metadata(path).is_ok_and(|there| same(held, there)))
 }
 
 /// Reads one of git's directories for worktrees, or none if it is not ours.

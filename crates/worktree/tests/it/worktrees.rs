@@ -259,6 +259,34 @@ async fn worktrees_made_at_once_do_not_meet() {
     assert_eq!(fixture.project.checkouts().await.unwrap().len(), 5);
 }
 
+/// Processes know nothing of each other: each has a `Git` of its own.
+#[tokio::test]
+async fn one_worktree_that_several_make_at_once_is_made_once_and_whole() {
+    let fixture = Fixture::new(&[("a.txt", b"1")]).await;
+    for round in 0..6 {
+        let dest = fixture.dir.path().join(format!("worktrees/{round}"));
+        let makers = (0..3).map(|_| {
+            let (root, dest) = (fixture.root().to_owned(), dest.clone());
+            tokio::spawn(async move {
+                let project = Repository::open(&new_git(), &root).await.unwrap();
+                project.create_worktree(&dest).await
+            })
+        });
+        let mut made = Vec::new();
+        for maker in makers.collect::<Vec<_>>() {
+            match maker.await.unwrap() {
+                Ok(checkout) => made.push(checkout),
+                Err(error) => assert!(matches!(error, WorktreeError::AlreadyExists { .. }), "{error}"),
+            }
+        }
+        assert_eq!(made.len(), 1);
+        assert_eq!(read(&dest.join("a.txt")), b"1");
+        fixture.project.open_checkout(&dest, made[0].base_commit()).await.unwrap();
+    }
+    let left: Vec<_> = fs::read_dir(fixture.dir.path().join("worktrees")).unwrap().collect();
+    assert_eq!(left.len(), 6, "no lock stays behind: {left:?}");
+}
+
 #[tokio::test]
 async fn a_directory_that_only_a_note_calls_ours_is_left_alone() {
     let fixture = Fixture::new(&[("a.txt", b"1")]).await;
