@@ -33,7 +33,9 @@ fn git(dir: &Path, args: &[&str]) -> String {
 }
 
 fn commit(place: &Place, file: &str, content: &str) {
-    std::fs::write(place.path().join(file), content).expect("a file");
+    let path = place.path().join(file);
+    std::fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+    std::fs::write(path, content).expect("a file");
     git(place.path(), &["add", "--all"]);
     git(place.path(), &["commit", "--quiet", "--message", file]);
 }
@@ -477,5 +479,67 @@ async fn a_decision_that_is_cut_short_is_all_or_nothing() {
         }
     }
     assert!(whole > 0 && none > 0, "{whole} and {none}");
+    server.stop().await;
+}
+
+/// Nothing outside of the project is written, whichever way a path leads there.
+#[tokio::test]
+async fn no_path_leads_out_of_the_project() {
+    let place = with_two_agents();
+    commit(&place, "dir/a.txt", "a\n");
+    let outside = place.data_dir().join("outside");
+    std::fs::create_dir_all(&outside).unwrap();
+    std::os::unix::fs::symlink(&outside, place.path().join("way")).unwrap();
+    git(place.path(), &["init", "--quiet", "nested"]);
+    let server = place.serve().await;
+    let bench = Bench::new(&place, &server).await;
+    let queue = format!("/api/sessions/{}/pending", bench.session);
+    let absolute = format!("{}/x", outside.display());
+    for path in [
+        "../x",
+        "dir/../../x",
+        &absolute,
+        ".git/hooks/post-commit",
+        "dir/.git/config",
+        ".GIT/config",
+        ".git",
+        "way/x",
+        "nested/x",
+        "",
+        "dir//x",
+        "./x",
+        "a\0b",
+    ] {
+        let file = json!({"file_path": path, "content": "#!/bin/sh\n"});
+        let (status, refused) = server.request("POST", &queue, Some(file)).await;
+        assert_eq!((status, &refused["code"]), (422, &json!("unsafe_path")), "{path:?}: {refused}");
+    }
+
+    // An agent's own ways: a directory that becomes a link in the project after the turn, and a link in the worktree.
+    bench.turn("demo", "shell mkdir deep && echo x > deep/x && echo b > dir/a.txt").await;
+    let rows = bench.rows().await;
+    let row = |file: &str| rows.iter().find(|row| row["file_path"] == file).unwrap().clone();
+    std::os::unix::fs::symlink(&outside, place.path().join("deep")).unwrap();
+    let (status, refused) = bench.decide(&row("deep/x"), "apply", &[]).await;
+    assert_eq!(status, 409, "{refused}");
+    std::fs::rename(place.path().join("dir"), place.path().join("moved")).unwrap();
+    std::os::unix::fs::symlink(&outside, place.path().join("dir")).unwrap();
+    std::fs::write(outside.join("a.txt"), "a\n").unwrap();
+    let (status, refused) = bench.decide(&row("dir/a.txt"), "apply", &[]).await;
+    assert_eq!(status, 409, "{refused}");
+    std::fs::remove_file(place.path().join("dir")).unwrap();
+    std::fs::rename(place.path().join("moved"), place.path().join("dir")).unwrap();
+    bench
+        .turn("demo", &format!("shell rm -r deep && ln -s {} deep && mv dir/a.txt dir/b.txt", outside.display()))
+        .await;
+    let rows = bench.rows().await;
+    let open: Vec<_> = rows.iter().filter(|row| row["status"] == "pending").collect();
+    let mut told: Vec<_> =
+        open.iter().map(|row| (row["file_path"].as_str().unwrap(), row["new_mode"].as_str().unwrap_or("-"))).collect();
+    told.sort_unstable();
+    assert_eq!(told[0], ("deep", "120000"), "a link is shown as one: {told:?}");
+    let kept: Vec<_> = std::fs::read_dir(&outside).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(kept, ["a.txt"], "nothing was written there");
+    assert_eq!(std::fs::read_to_string(outside.join("a.txt")).unwrap(), "a\n");
     server.stop().await;
 }

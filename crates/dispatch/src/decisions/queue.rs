@@ -2,7 +2,7 @@
 
 use boocoder_model::{AgentName, BlobRef, PendingChange, PendingStatus, SessionId};
 use boocoder_store::Change;
-use boocoder_worktree::{FileDiff, RepoPath, Repository};
+use boocoder_worktree::{FileDiff, Found, RepoPath, Repository, WorktreeError};
 
 use crate::command::DispatchError;
 use crate::comparing::read;
@@ -92,7 +92,10 @@ impl Dispatcher {
             return Err(DispatchError::Conflict(format!("{path} exists in the project already")));
         }
         // What is on its way to the file is checked now, not only once it is applied.
-        repository.holds(&path).await?;
+        if repository.holds(&path).await? == Found::BehindLink {
+            let reason = "one of its directories is a symbolic link";
+            return Err(WorktreeError::UnsafePath { path: path.to_string(), reason }.into());
+        }
         let file = diff(&repository, &path, queued).await?;
         let sides = file.change.base.iter().chain(&file.change.target).map(|side| side.blob.clone());
         let contents = read(&repository, sides.collect()).await?;
