@@ -13,8 +13,8 @@ ALTER TABLE pending_hunks
 UPDATE pending_hunks SET task_id = pending_changes.task_id
     FROM pending_changes WHERE pending_changes.id = pending_id;
 
--- Written before the first file is changed, taken away in the transaction that records the outcome. A server is none of
--- its own table's for good, so it is not referenced.
+-- Written before the first file is changed, taken away in the transaction that records the outcome. The server may have gone
+-- by then, so it is not referenced.
 CREATE TABLE open_decisions (
     id uuid PRIMARY KEY,
     position bigint GENERATED ALWAYS AS IDENTITY,

@@ -207,5 +207,15 @@ pub async fn turns_are_replaced_in_their_place(store: &dyn Store) {
     first.after_tree = Some("beef".into());
     first.ended_at = Some(at(61));
     write(store, [Change::PutTurn(first.clone())]).await;
-    assert_eq!(store.turns_of_task(task.id).await.expect("a read"), [first, second]);
+    assert_eq!(store.turns_of_task(task.id).await.expect("a read"), [first.clone(), second.clone()]);
+
+    // Those of a session are of all its tasks and of no other session's, also once their chat is hidden.
+    let (other, elsewhere) = (world.stored_task(store).await, World::stored(store).await);
+    let strange = elsewhere.stored_task(store).await;
+    let (answer, far) = (message(&other), message(&strange));
+    let (third, fourth) = (turn(&answer), turn(&far));
+    let changes = [put(&answer), put(&far), Change::PutTurn(third.clone()), Change::PutTurn(fourth)];
+    write(store, changes).await;
+    write(store, [Change::RemoveChat { id: world.chat.id, at: at(90) }]).await;
+    assert_eq!(store.turns_of_session(world.session.id).await.expect("a read"), [first, second, third]);
 }

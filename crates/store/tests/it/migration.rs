@@ -1,8 +1,8 @@
 //! Databases of earlier versions: what they hold is there afterwards, and takes all that this version writes.
 
 use boocoder_model::{
-    AgentSessionStatus, ChatId, Consumed, Cost, Currency, DecidedBy, Dimension, MessageStatus, Position, Runner,
-    RunnerId, Seq, SessionId, StepUsage, TaskId, TaskState, UsageKind, UsageLedger, UsageTotals,
+    AgentSessionStatus, ChatId, Consumed, Cost, Currency, DecidedBy, Dimension, MessageStatus, Operation, Position,
+    Runner, RunnerId, Seq, SessionId, StepUsage, TaskId, TaskState, UsageKind, UsageLedger, UsageTotals,
 };
 use boocoder_store::{Change, ReadBudget, StatsQuery, Store, StoredFrame, WriteBatch};
 use jiff::Timestamp;
@@ -40,6 +40,12 @@ const FIRST_VERSION: &str = r#"
         ('00000000-0000-0000-0000-000000000003', 'demo', 'acp_warm', 'active', 1, 2, 0.5);
     INSERT INTO frames (session_id, seq, body)
         SELECT '00000000-0000-0000-0000-000000000002', seq, '{"seq":' || seq || '}' FROM generate_series(1, 3) AS seq;
+    INSERT INTO pending_changes (id, session_id, task_id, file_path, operation, status, agent, diff, created_at) VALUES
+        ('00000000-0000-0000-0000-000000000007', '00000000-0000-0000-0000-000000000002',
+         '00000000-0000-0000-0000-000000000004', '"tea.rs"', 'edit', 'pending', 'demo', '"-a\n+b\n"', 'epoch');
+    INSERT INTO pending_hunks (id, pending_id, place, old_start, old_lines, new_start, new_lines, diff, status, agent) VALUES
+        ('00000000-0000-0000-0000-000000000008', '00000000-0000-0000-0000-000000000007', 0, 1, 1, 1, 1, '"-a\n+b\n"',
+         'pending', 'demo');
 "#;
 
 fn frame(seq: u64) -> StoredFrame {
@@ -71,6 +77,10 @@ async fn a_database_of_the_first_version_is_taken_over() {
     let [line] = &lines[..] else { panic!("{lines:?}") };
     assert_eq!((UsageTotals::from(line.used), line.kind, line.turn_id), (known.clone(), UsageKind::RunningTotal, None));
 
+    let [mut change] = store.pending_changes(SESSION).await.unwrap().try_into().expect("one change");
+    assert_eq!((change.revision, change.decisions.len(), change.hunks[0].task_id), (0, 0, Some(TASK)));
+    (change.revision, change.operation) = (1, Operation::Mode);
+
     let ledger = UsageLedger { base: known, ..UsageLedger::default() };
     let runner = Runner {
         id: RunnerId::from_uuid(Uuid::from_u128(6)),
@@ -85,12 +95,14 @@ async fn a_database_of_the_first_version_is_taken_over() {
         Change::RequestCancel { task: TASK, by: DecidedBy::User },
         Change::PutAgentSession(Box::new(agent_session.clone())),
         Change::AddRunner(Box::new(runner.clone())),
+        Change::RevisePending(Box::new(change.clone())),
         Change::CompactFrames { session: SESSION, through: Seq(2) },
     ];
     store.commit(WriteBatch { changes, frames: vec![frame(4)], durable: true, writer: None }).await.unwrap();
     assert_eq!(store.task(TASK).await.unwrap().unwrap().cancel_requested, Some(DecidedBy::User));
     assert_eq!(store.agent_sessions(SESSION).await.unwrap(), [agent_session]);
     assert_eq!(store.runners().await.unwrap(), [runner]);
+    assert_eq!(store.pending_changes(SESSION).await.unwrap(), [change]);
     assert_eq!(store.frames_after(SESSION, Seq::ZERO, budget).await.unwrap(), [frame(3), frame(4)]);
     store.close().await;
     database.end().await;
