@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod claims;
 #[cfg(test)]
+mod decisions;
+#[cfg(test)]
 mod postgres;
 #[cfg(test)]
 mod restart;

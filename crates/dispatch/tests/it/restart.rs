@@ -62,7 +62,7 @@ pub(crate) fn options() -> TaskOptions {
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::over(Arc::new(MemStore::new()))
     }
 
@@ -84,6 +84,20 @@ impl Bench {
         });
         bench.session = Some(session);
         bench
+    }
+
+    pub(crate) fn session(&self) -> SessionId {
+        self.session.expect("it has begun")
+    }
+
+    /// The project's checkout.
+    pub(crate) fn project(&self) -> std::path::PathBuf {
+        self.repo.path().to_owned()
+    }
+
+    /// The session's worktree.
+    pub(crate) fn worktree(&self) -> std::path::PathBuf {
+        self.worktrees.path().join("w").join(format!("session-{}", self.session()))
     }
 
     fn start(&mut self) {
@@ -119,7 +133,7 @@ impl Bench {
     }
 
     /// Gives the dispatcher a little time.
-    fn turn(&self, millis: u64) {
+    pub(crate) fn turn(&self, millis: u64) {
         self.run(async |_| tokio::time::sleep(Duration::from_millis(millis)).await);
     }
 
