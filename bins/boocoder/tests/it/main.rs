@@ -1,5 +1,6 @@
 //! The server and the command line as their users meet them.
 
+mod checkpoints;
 mod checks;
 mod cli;
 mod client;

@@ -58,7 +58,10 @@ impl Lane {
                 match (taken, result) {
                     (None, result) => result.map_err(|error| (is_of_task(&error), error.to_string())),
                     (Some(taken), result) => {
-                        let told = result.as_ref().map(|()| ()).map_err(|error| (is_refused, error.to_string()));
+                        let told = match &result {
+                            Ok(()) => Ok(()),
+                            Err(error) => Err((is_refused, error.to_string())),
+                        };
                         // Whoever sent it may have gone.
                         let _ = taken.send(result);
                         told

@@ -37,12 +37,13 @@ enum Verdict {
     Reject,
 }
 
-/// How it ends.
+/// What becomes of all that is open in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    ApplyAll,
-    RejectAll,
-    ApplyAndRevertAll,
+    Applied,
+    Rejected,
+    /// Applied, and then taken back.
+    Reverted,
 }
 
 fn entry() -> impl Strategy<Value = Entry> {
@@ -177,9 +178,9 @@ fn play(ops: &[Op], base: &Edit, end: End) -> Result<(), TestCaseError> {
             }
             Op::Decide(verdict, row, hunks) => {
                 let allowed = match end {
-                    End::ApplyAll => true,
-                    End::RejectAll => *verdict == Verdict::Reject,
-                    End::ApplyAndRevertAll => *verdict == Verdict::Apply,
+                    End::Applied => true,
+                    End::Rejected => *verdict == Verdict::Reject,
+                    End::Reverted => *verdict == Verdict::Apply,
                 };
                 let open = all_open(&bench);
                 if !allowed || open.is_empty() {
@@ -205,7 +206,7 @@ fn play(ops: &[Op], base: &Edit, end: End) -> Result<(), TestCaseError> {
         known.iter().flat_map(|row| &row.hunks).map(|hunk| hunk.agent.clone()).collect();
     prop_assert!(agents.iter().all(|agent| agent.as_ref().is_none_or(|agent| agent.as_str() == "fake")));
     match end {
-        End::ApplyAll => {
+        End::Applied => {
             decide(&bench, Verdict::Apply, &all_open(&bench)).unwrap();
             prop_assert_eq!(
                 tree(&project),
@@ -214,11 +215,11 @@ fn play(ops: &[Op], base: &Edit, end: End) -> Result<(), TestCaseError> {
                 rows(&bench)
             );
         }
-        End::RejectAll => {
+        End::Rejected => {
             decide(&bench, Verdict::Reject, &all_open(&bench)).unwrap();
             prop_assert_eq!(tree(&worktree), baseline, "all is refused: {:#?}", rows(&bench));
         }
-        End::ApplyAndRevertAll => {
+        End::Reverted => {
             decide(&bench, Verdict::Apply, &all_open(&bench)).unwrap();
             prop_assert_eq!(tree(&project), tree(&worktree));
             let applied = rows(&bench);
@@ -240,7 +241,7 @@ proptest! {
     fn decisions_add_up(
         ops in prop::collection::vec(op(), 1..9),
         base in edit(),
-        end in select(vec![End::ApplyAll, End::RejectAll, End::ApplyAndRevertAll]),
+        end in select(vec![End::Applied, End::Rejected, End::Reverted]),
     ) {
         play(&ops, &base, end)?;
     }
