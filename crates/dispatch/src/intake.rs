@@ -148,7 +148,7 @@ impl Dispatcher {
     }
 }
 
-fn check_content(content: &[ContentPart]) -> Result<(), DispatchError> {
+pub(crate) fn check_content(content: &[ContentPart]) -> Result<(), DispatchError> {
     let says_nothing = |part: &ContentPart| matches!(part, ContentPart::Text(text) if text.trim().is_empty());
     if content.iter().all(says_nothing) {
         return Err(DispatchError::Invalid("there is nothing in it to ask an agent".to_owned()));
@@ -194,14 +194,20 @@ fn at_once(task: Task, mut entry: Entry) -> (Task, Entry) {
     (begun, entry)
 }
 
-/// A human's message with its task, as they are kept and shown.
-fn question(task: &Task, chat_id: ChatId, request_key: Option<String>) -> (Entry, Accepted) {
+/// What is said as it is shown: the text, and the parts that are not text.
+pub(crate) fn spoken(input: &[ContentPart]) -> (String, Vec<ContentPart>) {
     let (texts, attachments): (Vec<_>, Vec<_>) =
-        task.input.iter().cloned().partition(|part| matches!(part, ContentPart::Text(_)));
+        input.iter().cloned().partition(|part| matches!(part, ContentPart::Text(_)));
     let texts: Vec<_> = texts
         .into_iter()
         .filter_map(|part| if let ContentPart::Text(text) = part { Some(text) } else { None })
         .collect();
+    (texts.join("\n"), attachments)
+}
+
+/// A human's message with its task, as they are kept and shown.
+fn question(task: &Task, chat_id: ChatId, request_key: Option<String>) -> (Entry, Accepted) {
+    let (content, attachments) = spoken(&task.input);
     let message = Message {
         id: MessageId::from_uuid(env::new_id()),
         chat_id: task.chat_id,
@@ -209,7 +215,7 @@ fn question(task: &Task, chat_id: ChatId, request_key: Option<String>) -> (Entry
         task_id: task.id,
         role: MessageRole::User,
         agent: task.agent.clone(),
-        content: texts.join("\n"),
+        content,
         attachments,
         reasoning: String::new(),
         tool_calls: Vec::new(),

@@ -100,6 +100,7 @@ mod ledger;
 pub mod limits;
 mod log;
 mod others;
+mod queued;
 mod recorder;
 mod refusals;
 mod replay;

@@ -87,6 +87,8 @@ fn append(message: &mut Message, body: FrameBody) {
         | FrameBody::MessageComplete { .. }
         | FrameBody::TaskUpdated { .. }
         | FrameBody::PendingChanged { .. }
+        | FrameBody::Renamed { .. }
+        | FrameBody::MessageEdited { .. }
         | FrameBody::AgentSessionUpdated { .. }
         | FrameBody::Resync { .. } => {}
     }

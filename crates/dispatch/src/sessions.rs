@@ -4,6 +4,7 @@ use std::path::Path;
 
 use boocoder_model::{Chat, ChatId, PendingStatus, Project, ProjectId, Session, SessionId, TaskState};
 use boocoder_store::{Change, StoreError, TaskFilter};
+use boocoder_wire::{Frame, FrameBody};
 
 use crate::command::{DispatchError, SessionRisk};
 use crate::dispatcher::Dispatcher;
@@ -92,6 +93,32 @@ impl Dispatcher {
         Ok(())
     }
 
+    /// Gives a session another title.
+    ///
+    /// # Errors
+    /// [`DispatchError::NotFound`] for an unknown session, [`DispatchError::Invalid`] for a title without a word in it.
+    pub async fn rename_session(&self, id: SessionId, title: String) -> Result<Session, DispatchError> {
+        let session = self.store().session(id).await?.ok_or(DispatchError::NotFound("session"))?;
+        let (title, frame) = renamed(&title, None)?;
+        self.write_with(id, Change::RenameSession { id, title: title.clone() }, frame).await?;
+        Ok(Session { title, ..session })
+    }
+
+    /// Gives a chat another title.
+    ///
+    /// # Errors
+    /// [`DispatchError::NotFound`] for an unknown chat, [`DispatchError::Invalid`] for a title without a word in it.
+    pub async fn rename_chat(&self, id: ChatId, title: String) -> Result<Chat, DispatchError> {
+        let chat = self.store().chat(id).await?.ok_or(DispatchError::NotFound("chat"))?;
+        let (title, frame) = renamed(&title, Some(id))?;
+        self.write_with(chat.session_id, Change::RenameChat { id, title: title.clone() }, frame).await?;
+        Ok(Chat { title, ..chat })
+    }
+
+    async fn write_with(&self, session: SessionId, change: Change, frame: Frame) -> Result<(), StoreError> {
+        self.shared.log.write(Entry { session: Some(session), changes: vec![change], frames: vec![frame] }).await
+    }
+
     /// Opens another chat in a session.
     ///
     /// # Errors
@@ -155,6 +182,16 @@ impl Dispatcher {
         }
         Ok(())
     }
+}
+
+/// A title as it is kept, and the frame that tells of it.
+fn renamed(title: &str, chat_id: Option<ChatId>) -> Result<(String, Frame), DispatchError> {
+    let title = title.trim().to_owned();
+    if title.is_empty() {
+        return Err(DispatchError::Invalid("a title needs a word".to_owned()));
+    }
+    let frame = Frame { chat_id, ..Frame::of_session(FrameBody::Renamed { title: title.clone() }) };
+    Ok((title, frame))
 }
 
 fn new_chat(session_id: SessionId, title: Option<String>) -> Chat {

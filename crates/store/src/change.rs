@@ -65,6 +65,20 @@ pub enum Change {
         /// When.
         at: Timestamp,
     },
+    /// Gives a session another title. Conflict if there is none, or none any more.
+    RenameSession {
+        /// Which one.
+        id: SessionId,
+        /// The title.
+        title: String,
+    },
+    /// Gives a chat another title. Conflict if there is none, or none any more.
+    RenameChat {
+        /// Which one.
+        id: ChatId,
+        /// The title.
+        title: String,
+    },
     /// Adds a chat. Conflict if its session was removed.
     AddChat(Chat),
     /// Hides a chat from now on. Conflict if there is none, or none any more.
@@ -189,6 +203,8 @@ impl Change {
             Self::UpdateTask { task, .. } => task.state != TaskState::Running,
             Self::AddProject(_)
             | Self::AddSession(_)
+            | Self::RenameSession { .. }
+            | Self::RenameChat { .. }
             | Self::RemoveSession { .. }
             | Self::AddChat(_)
             | Self::RemoveChat { .. }
@@ -223,6 +239,8 @@ impl Change {
             Self::PutWish(wish) => Some(About::Wished(wish.interaction_id)),
             Self::AddProject(_)
             | Self::AddSession(_)
+            | Self::RenameSession { .. }
+            | Self::RenameChat { .. }
             | Self::AddChat(_)
             | Self::AddTask { .. }
             | Self::UpdateTask { .. }

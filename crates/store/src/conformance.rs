@@ -77,6 +77,7 @@ macro_rules! store_conformance {
             sessions_are_listed_newest_first
             a_removed_session_is_hidden_with_what_it_shows
             a_removed_chat_is_hidden_with_what_it_shows
+            what_is_renamed_keeps_its_place
             a_worktree_has_one_owner_and_an_owner_one_worktree
             a_conflict_takes_the_whole_batch_back
             an_id_is_taken_once

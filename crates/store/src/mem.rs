@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use boocoder_model::{
-    AgentName, AgentSession, Chat, ChatId, Fence, Interaction, InteractionId, Message, OpenDecision, PendingChange,
-    PendingId, Project, ProjectId, Runner, RunnerId, Seq, ServerId, Session, SessionId, Task, TaskId, Turn, UsageEntry,
-    Worktree,
+    AgentName, AgentSession, Chat, ChatId, Fence, Interaction, InteractionId, Message, MessageId, OpenDecision,
+    PendingChange, PendingId, Project, ProjectId, Runner, RunnerId, Seq, ServerId, Session, SessionId, Task, TaskId,
+    Turn, UsageEntry, Worktree,
 };
 use jiff::Timestamp;
 use tokio::sync::{broadcast, watch};
@@ -186,6 +186,10 @@ impl Store for MemStore {
 
     async fn messages_before(&self, chat: ChatId, task: TaskId, limit: usize) -> Result<Vec<Message>, StoreError> {
         Ok(self.tables().messages_before(chat, task, limit))
+    }
+
+    async fn message(&self, id: MessageId) -> Result<Option<Message>, StoreError> {
+        Ok(self.tables().messages.get(&id).cloned())
     }
 
     async fn messages_of_task(&self, task: TaskId) -> Result<Vec<Message>, StoreError> {

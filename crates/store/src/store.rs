@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use boocoder_model::{
-    AgentName, AgentSession, Chat, ChatId, Fence, Interaction, InteractionId, Message, OpenDecision, PendingChange,
-    PendingId, Project, ProjectId, Runner, RunnerId, Seq, ServerId, Session, SessionId, Task, TaskId, TaskState, Turn,
-    UsageEntry, Worktree,
+    AgentName, AgentSession, Chat, ChatId, Fence, Interaction, InteractionId, Message, MessageId, OpenDecision,
+    PendingChange, PendingId, Project, ProjectId, Runner, RunnerId, Seq, ServerId, Session, SessionId, Task, TaskId,
+    TaskState, Turn, UsageEntry, Worktree,
 };
 use jiff::Timestamp;
 use tokio::sync::{broadcast, watch};
@@ -171,6 +171,8 @@ pub trait Store: Send + Sync + 'static {
     /// The task that was asked for with this request key.
     async fn task_by_request(&self, request_key: &str) -> Result<Option<Task>, StoreError>;
 
+    /// One message, also of a session or a chat that was removed.
+    async fn message(&self, id: MessageId) -> Result<Option<Message>, StoreError>;
     /// The messages of a session, or of one of its chats, oldest first.
     async fn messages(&self, session: SessionId, chat: Option<ChatId>) -> Result<Vec<Message>, StoreError>;
     /// The newest messages of a chat before the first one of a task, at most `limit`, oldest first. Nothing is before a

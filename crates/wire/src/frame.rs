@@ -189,6 +189,19 @@ pub enum FrameBody {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         resumed: Option<String>,
     },
+    /// The session of the log, or with a chat that chat, has another title.
+    Renamed {
+        /// The title.
+        title: String,
+    },
+    /// A human's message that waits says something else.
+    MessageEdited {
+        /// Its text, whole.
+        content: String,
+        /// Its parts that are not text, whole.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        attachments: Vec<Content>,
+    },
     /// The log no longer reaches back to where the client asked: fetch the state and go on from here.
     Resync {
         /// Why.

@@ -10,8 +10,8 @@ mod stats;
 
 pub use pending::{Branch, Checkpoint, Comparison, FileComparison, Hunk, PendingChange, PendingDecision};
 pub use request::{
-    AnswerAction, Approval, ChangeChoice, Contents, HunkChoice, NewAnswer, NewChat, NewExport, NewMessage, NewPending,
-    NewProject, NewRestore, NewSession, NewTask, PickedChange,
+    AnswerAction, Approval, ChangeChoice, Contents, EditedMessage, HunkChoice, NewAnswer, NewChat, NewExport,
+    NewMessage, NewPending, NewProject, NewRestore, NewSession, NewTask, NewTitle, PickedChange,
 };
 pub use response::{
     Accepted, AgentSession, Chat, Health, Message, Project, Provider, Risk, ServerInfo, Session, Settled, Task,

@@ -188,6 +188,8 @@ impl<'a> Conversation<'a> {
             | FrameBody::Unmapped { .. }
             | FrameBody::MessageComplete { .. }
             | FrameBody::PendingChanged { .. }
+            | FrameBody::Renamed { .. }
+            | FrameBody::MessageEdited { .. }
             | FrameBody::AgentSessionUpdated { .. }
             | FrameBody::Resync { .. } => {}
         }

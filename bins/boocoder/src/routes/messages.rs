@@ -2,14 +2,14 @@
 
 use boocoder_dispatch::{NewMessage, TaskOptions};
 use boocoder_model::ChatId;
-use boocoder_wire::http::{self, Accepted, Message};
+use boocoder_wire::http::{self, Accepted, EditedMessage, Message};
 use serde::Deserialize;
 use warp::Filter;
 use warp::http::StatusCode;
 
 use super::body::{Body, body};
 use super::sessions::session_of;
-use super::{Route, any_of, found, path_id, query_id, reply, with};
+use super::{Route, any_of, found, path_id, query_id, reply, reply_done, with};
 use crate::app::App;
 use crate::reject::ApiError;
 
@@ -23,7 +23,12 @@ pub(super) fn routes(app: &App) -> Route {
     let path = warp::path!("api" / "sessions" / String / "messages");
     let get = path.and(warp::get()).and(warp::query()).and(with(app));
     let post = path.and(warp::post()).and(with(app)).and(body(app));
+    let one = warp::path!("api" / "messages" / String);
+    let patch = one.and(warp::patch()).and(with(app)).and(body(app));
+    let delete = one.and(warp::delete()).and(with(app));
     any_of([
+        patch.then(|id, app, body| reply(StatusCode::OK, edit(id, app, body))).boxed(),
+        delete.then(|id, app| reply_done(remove(id, app))).boxed(),
         get.then(|id, which, app| reply(StatusCode::OK, list(id, which, app))).boxed(),
         post.then(|id, app, body| reply(StatusCode::ACCEPTED, send(id, app, body))).boxed(),
     ])
@@ -57,4 +62,14 @@ async fn send(id: String, app: App, body: Body) -> Result<Accepted, ApiError> {
     };
     let kept = app.dispatcher().send_message(message).await?;
     Ok(Accepted { message_id: kept.message_id, task_id: kept.task_id, chat_id: kept.chat_id })
+}
+
+async fn edit(id: String, app: App, body: Body) -> Result<Message, ApiError> {
+    let id = path_id(&id, "message")?;
+    let EditedMessage { content } = body.json()?;
+    Ok(app.dispatcher().edit_message(id, content.into()).await?.into())
+}
+
+async fn remove(id: String, app: App) -> Result<(), ApiError> {
+    Ok(app.dispatcher().drop_message(path_id(&id, "message")?).await?)
 }

@@ -2,7 +2,7 @@
 
 use boocoder_model::{Dimension, GroupValue, SessionId};
 use boocoder_store::StatsQuery;
-use boocoder_wire::http::{AgentSession, Chat, NewChat, NewSession, Risk, Session};
+use boocoder_wire::http::{AgentSession, Chat, NewChat, NewSession, NewTitle, Risk, Session};
 use serde::de::{Error, Unexpected};
 use serde::{Deserialize, Deserializer};
 use warp::Filter;
@@ -50,6 +50,16 @@ pub(super) fn routes(app: &App) -> Route {
             .and(with(app))
             .then(|id, how, app| reply_done(remove(id, how, app)))
             .boxed(),
+        one.and(warp::patch())
+            .and(with(app))
+            .and(body(app))
+            .then(|id, app, body| reply(StatusCode::OK, rename(id, app, body)))
+            .boxed(),
+        chat.and(warp::patch())
+            .and(with(app))
+            .and(body(app))
+            .then(|id, app, body| reply(StatusCode::OK, rename_chat(id, app, body)))
+            .boxed(),
         chats
             .and(warp::post())
             .and(with(app))
@@ -87,6 +97,20 @@ async fn add(app: App, body: Body) -> Result<Session, ApiError> {
     let NewSession { project_id, title } = body.json()?;
     let (session, chat) = app.dispatcher().add_session(project_id, title).await?;
     Ok(Session::new(session, vec![chat]))
+}
+
+async fn rename(id: String, app: App, body: Body) -> Result<Session, ApiError> {
+    let id = path_id(&id, "session")?;
+    let NewTitle { title } = body.json()?;
+    let session = app.dispatcher().rename_session(id, title).await?;
+    let chats = app.store().chats(id).await?;
+    Ok(Session::new(session, chats))
+}
+
+async fn rename_chat(id: String, app: App, body: Body) -> Result<Chat, ApiError> {
+    let id = path_id(&id, "chat")?;
+    let NewTitle { title } = body.json()?;
+    Ok(app.dispatcher().rename_chat(id, title).await?.into())
 }
 
 async fn remove(id: String, how: Removal, app: App) -> Result<(), ApiError> {

@@ -12,6 +12,7 @@ mod matrix;
 mod memory;
 mod pending;
 mod processes;
+mod queued;
 mod random;
 mod real_agents;
 mod replay;

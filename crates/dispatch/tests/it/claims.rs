@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use boocoder_model::{
-    AgentName, AgentSession, Chat, ChatId, Fence, Interaction, InteractionId, Message, OpenDecision, PendingChange,
-    PendingId, Project, ProjectId, Runner, RunnerId, Seq, ServerId, Session, SessionId, Task, TaskId, TaskState, Turn,
-    UsageEntry, Worktree,
+    AgentName, AgentSession, Chat, ChatId, Fence, Interaction, InteractionId, Message, MessageId, OpenDecision,
+    PendingChange, PendingId, Project, ProjectId, Runner, RunnerId, Seq, ServerId, Session, SessionId, Task, TaskId,
+    TaskState, Turn, UsageEntry, Worktree,
 };
 use boocoder_store::{
     Change, Groups, InteractionFilter, MemStore, News, Owned, ReadBudget, StatsQuery, Store, StoreError, StoredFrame,
@@ -126,6 +126,7 @@ delegate! {
     task_by_request(key: &str) -> Option<Task>;
     messages(session: SessionId, chat: Option<ChatId>) -> Vec<Message>;
     messages_before(chat: ChatId, task: TaskId, limit: usize) -> Vec<Message>;
+    message(id: MessageId) -> Option<Message>;
     messages_of_task(id: TaskId) -> Vec<Message>;
     turns_of_session(session: SessionId) -> Vec<Turn>;
     turns_of_task(id: TaskId) -> Vec<Turn>;

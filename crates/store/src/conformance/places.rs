@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-use boocoder_model::{Project, Seq, Task, TaskState, Worktree};
+use boocoder_model::{Chat, Project, Seq, Session, Task, TaskState, Worktree};
 
 use super::sample::{self, World, at, chat, frame, message, project, put, session, task, worktree};
 use super::{refused, write};
@@ -101,6 +101,24 @@ pub async fn a_removed_chat_is_hidden_with_what_it_shows(store: &dyn Store) {
     assert_eq!(store.agent_sessions(session).await.expect("a read"), agent_sessions[1..]);
     // A server that starts still has to end what the removed chat left running.
     assert_eq!(store.live_agent_sessions().await.expect("a read"), agent_sessions);
+}
+
+/// A session and a chat take another title, and nothing else changes; what was removed takes none.
+pub async fn what_is_renamed_keeps_its_place(store: &dyn Store) {
+    let world = World::stored(store).await;
+    let (later, second) = (session(&world.project), chat(&world.session));
+    write(store, [Change::AddSession(later.clone()), Change::AddChat(second.clone())]).await;
+    let (id, title) = (world.session.id, "Work".to_owned());
+    let of_chat = Change::RenameChat { id: world.chat.id, title: "Aside".to_owned() };
+    write(store, [Change::RenameSession { id, title: title.clone() }, of_chat.clone()]).await;
+    let renamed = Session { title: title.clone(), ..world.session.clone() };
+    assert_eq!(store.sessions().await.expect("a read"), [later, renamed]);
+    let aside = Chat { title: "Aside".to_owned(), ..world.chat.clone() };
+    assert_eq!(store.chats(id).await.expect("a read"), [aside, second]);
+
+    write(store, [Change::RemoveSession { id, at: at(99) }]).await;
+    assert_eq!(refused(store, "session", Change::RenameSession { id, title }).await, "there is none with this id");
+    assert_eq!(refused(store, "chat", of_chat).await, "there is none with this id");
 }
 
 /// A worktree belongs to one session or one task, which has no other until it is removed.

@@ -42,6 +42,8 @@ impl Tables {
             Change::AddProject(project) => self.add_project(project, undo),
             Change::AddSession(session) => self.add_session(session, undo),
             Change::RemoveSession { id, at } => self.remove_session(id, at, undo),
+            Change::RenameSession { id, title } => self.rename_session(id, title, undo),
+            Change::RenameChat { id, title } => self.rename_chat(id, title, undo),
             Change::AddChat(chat) => self.add_chat(chat, undo),
             Change::RemoveChat { id, at } => self.remove_chat(id, at, undo),
             Change::AddTask { task, request_key } => self.add_task(*task, request_key, undo),
@@ -98,6 +100,20 @@ impl Tables {
         require(!self.chats.contains_key(&chat.id), "chat", rule::ID_TAKEN)?;
         require(self.live_session(chat.session_id).is_some(), "chat", rule::GONE)?;
         undo.put(self, |tables| &mut tables.chats, chat.id, Kept::new(chat));
+        Ok(())
+    }
+
+    fn rename_session(&mut self, id: SessionId, title: String, undo: &mut Undo) -> Result<(), StoreError> {
+        let session = self.live_session(id).ok_or_else(|| conflict("session", rule::ABSENT))?;
+        let renamed = Session { title, ..session.clone() };
+        undo.put(self, |tables| &mut tables.sessions, id, Kept::new(renamed));
+        Ok(())
+    }
+
+    fn rename_chat(&mut self, id: ChatId, title: String, undo: &mut Undo) -> Result<(), StoreError> {
+        let chat = self.live_chat(id).ok_or_else(|| conflict("chat", rule::ABSENT))?;
+        let renamed = Chat { title, ..chat.clone() };
+        undo.put(self, |tables| &mut tables.chats, id, Kept::new(renamed));
         Ok(())
     }
 

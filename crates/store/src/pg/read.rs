@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use boocoder_model::{
-    AgentName, AgentSession, Chat, ChatId, Fence, Interaction, InteractionId, Message, OpenDecision, PendingChange,
-    PendingId, Project, ProjectId, Runner, RunnerId, Seq, ServerId, Session, SessionId, Task, TaskId, Turn, UsageEntry,
-    Worktree,
+    AgentName, AgentSession, Chat, ChatId, Fence, Interaction, InteractionId, Message, MessageId, OpenDecision,
+    PendingChange, PendingId, Project, ProjectId, Runner, RunnerId, Seq, ServerId, Session, SessionId, Task, TaskId,
+    Turn, UsageEntry, Worktree,
 };
 use jiff::Timestamp;
 use tokio::sync::{broadcast, watch};
@@ -245,6 +245,10 @@ impl Store for PgStore {
         let mut newest: Vec<Message> = self.list(rest, params![chat.as_uuid(), task.as_uuid(), limit]).await?;
         newest.reverse();
         Ok(newest)
+    }
+
+    async fn message(&self, id: MessageId) -> Result<Option<Message>, StoreError> {
+        self.find("WHERE id = $1", params![id.as_uuid()]).await
     }
 
     async fn messages_of_task(&self, task: TaskId) -> Result<Vec<Message>, StoreError> {

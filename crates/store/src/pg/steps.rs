@@ -116,6 +116,8 @@ fn push<'a>(change: &'a Change, writer: Option<Writer>, steps: &mut Vec<Step<'a>
             let sql = "UPDATE chats SET removed_at = $2 WHERE session_id = $1 AND removed_at IS NULL";
             Step::plain(Query::new(sql, params![id.as_uuid(), *at]))
         }
+        Change::RenameSession { id, title } => rename("session", "sessions", id.as_uuid(), title),
+        Change::RenameChat { id, title } => rename("chat", "chats", id.as_uuid(), title),
         Change::AddChat(chat) => {
             let sql = Chat::TABLE.insert_if("EXISTS (SELECT FROM sessions WHERE id = $2 AND removed_at IS NULL)");
             Step::guarded(Guard::Rule("chat", rule::GONE), sql, chat.values()?)
@@ -171,6 +173,11 @@ fn push<'a>(change: &'a Change, writer: Option<Writer>, steps: &mut Vec<Step<'a>
 fn remove(what: &'static str, table: &str, id: Uuid, at: jiff::Timestamp) -> Step<'static> {
     let sql = format!("UPDATE {table} SET removed_at = $2 WHERE id = $1 AND removed_at IS NULL RETURNING 1");
     Step::guarded(Guard::Rule(what, rule::ABSENT), sql, params![id, at])
+}
+
+fn rename<'a>(what: &'static str, table: &str, id: Uuid, title: &'a str) -> Step<'a> {
+    let sql = format!("UPDATE {table} SET title = $2 WHERE id = $1 AND removed_at IS NULL RETURNING 1");
+    Step::guarded(Guard::Rule(what, rule::ABSENT), sql, params![id, Json(title)])
 }
 
 /// Adds a task unless what it belongs to was removed: nobody would ever claim it.

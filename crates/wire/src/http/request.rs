@@ -86,6 +86,22 @@ pub struct NewChat {
     pub title: Option<String>,
 }
 
+/// `PATCH /api/sessions/:id`, `PATCH /api/chats/:id`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewTitle {
+    /// What to call it from now on.
+    pub title: String,
+}
+
+/// `PATCH /api/messages/:id`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EditedMessage {
+    /// What is said instead.
+    pub content: Contents,
+}
+
 /// `POST /api/sessions/:id/messages`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -139,6 +139,8 @@ fn events_of_the_server() {
             has_session: true,
             resumed: Some("native".into()),
         },
+        FrameBody::Renamed { title: "Work".into() },
+        FrameBody::MessageEdited { content: "say hi".into(), attachments: vec![] },
         FrameBody::Resync { reason: "the log was cut".into() },
     ]
     .into_iter()
