@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use boocoder_model::{ChatId, Message, MessageStatus, Seq, SessionId, ToolCallSnapshot};
+use boocoder_model::{ChatId, Message, MessageId, MessageStatus, Seq, SessionId, ToolCallSnapshot};
 use boocoder_store::{ReadBudget, Store, StoreError, StoredFrame};
 use boocoder_wire::{Frame, FrameBody};
 
@@ -19,9 +19,35 @@ impl Dispatcher {
     /// # Errors
     /// [`DispatchError::NotFound`] for an unknown session; whatever the store says.
     pub async fn messages(&self, session: SessionId, chat: Option<ChatId>) -> Result<Vec<Message>, DispatchError> {
+        self.store().session(session).await?.ok_or(DispatchError::NotFound("session"))?;
+        let messages = self.store().messages(session, chat).await?;
+        self.as_shown(session, messages).await
+    }
+
+    /// The newest of those messages, or of those before one of them: at most `limit`, oldest first.
+    ///
+    /// # Errors
+    /// [`DispatchError::NotFound`] for an unknown session, or if `before` is no message of it.
+    pub async fn messages_page(
+        &self,
+        session: SessionId,
+        chat: Option<ChatId>,
+        before: Option<MessageId>,
+        limit: usize,
+    ) -> Result<Vec<Message>, DispatchError> {
         let store = self.store();
         store.session(session).await?.ok_or(DispatchError::NotFound("session"))?;
-        let mut messages = store.messages(session, chat).await?;
+        if let Some(id) = before {
+            let found = store.message(id).await?.filter(|message| message.session_id == Some(session));
+            found.ok_or(DispatchError::NotFound("message"))?;
+        }
+        let messages = store.messages_page(session, chat, before, limit).await?;
+        self.as_shown(session, messages).await
+    }
+
+    /// Messages with what was shown of those that still grow.
+    async fn as_shown(&self, session: SessionId, mut messages: Vec<Message>) -> Result<Vec<Message>, DispatchError> {
+        let store = self.store();
         for message in messages.iter_mut().filter(|message| message.status == MessageStatus::Streaming) {
             let turns = store.turns_of_task(message.task_id).await?;
             let after = turns.iter().find(|turn| turn.message_id == message.id).map_or(Seq::ZERO, |turn| turn.after);

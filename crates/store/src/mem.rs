@@ -184,6 +184,16 @@ impl Store for MemStore {
         Ok(self.tables().messages(session, chat))
     }
 
+    async fn messages_page(
+        &self,
+        session: SessionId,
+        chat: Option<ChatId>,
+        before: Option<MessageId>,
+        limit: usize,
+    ) -> Result<Vec<Message>, StoreError> {
+        Ok(self.tables().messages_page(session, chat, before, limit))
+    }
+
     async fn messages_before(&self, chat: ChatId, task: TaskId, limit: usize) -> Result<Vec<Message>, StoreError> {
         Ok(self.tables().messages_before(chat, task, limit))
     }

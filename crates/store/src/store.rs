@@ -175,6 +175,15 @@ pub trait Store: Send + Sync + 'static {
     async fn message(&self, id: MessageId) -> Result<Option<Message>, StoreError>;
     /// The messages of a session, or of one of its chats, oldest first.
     async fn messages(&self, session: SessionId, chat: Option<ChatId>) -> Result<Vec<Message>, StoreError>;
+    /// The newest messages of [`Store::messages`], or of those before one of them, at most `limit`, oldest first. Nothing is
+    /// before a message that there is not.
+    async fn messages_page(
+        &self,
+        session: SessionId,
+        chat: Option<ChatId>,
+        before: Option<MessageId>,
+        limit: usize,
+    ) -> Result<Vec<Message>, StoreError>;
     /// The newest messages of a chat before the first one of a task, at most `limit`, oldest first. Nothing is before a
     /// task without messages.
     async fn messages_before(&self, chat: ChatId, task: TaskId, limit: usize) -> Result<Vec<Message>, StoreError>;

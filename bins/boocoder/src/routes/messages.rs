@@ -1,7 +1,7 @@
 //! Messages: what a human says and what agents answer.
 
 use boocoder_dispatch::{NewMessage, TaskOptions};
-use boocoder_model::ChatId;
+use boocoder_model::{ChatId, MessageId};
 use boocoder_wire::http::{self, Accepted, EditedMessage, Message};
 use serde::Deserialize;
 use warp::Filter;
@@ -17,6 +17,8 @@ use crate::reject::ApiError;
 #[derive(Deserialize)]
 struct Which {
     chat_id: Option<String>,
+    before: Option<String>,
+    limit: Option<usize>,
 }
 
 pub(super) fn routes(app: &App) -> Route {
@@ -41,7 +43,14 @@ async fn list(id: String, which: Which, app: App) -> Result<Vec<Message>, ApiErr
         let chat = app.store().chat(chat).await?.filter(|chat| chat.session_id == session.id);
         found(chat, "chat")?;
     }
-    Ok(app.dispatcher().messages(session.id, chat).await?.into_iter().map(Into::into).collect())
+    let before: Option<MessageId> = query_id(which.before.as_deref(), "before")?;
+    let messages = match (before, which.limit) {
+        (None, None) => app.dispatcher().messages(session.id, chat).await?,
+        (before, limit) => {
+            app.dispatcher().messages_page(session.id, chat, before, limit.unwrap_or(usize::MAX)).await?
+        }
+    };
+    Ok(messages.into_iter().map(Into::into).collect())
 }
 
 async fn send(id: String, app: App, body: Body) -> Result<Accepted, ApiError> {

@@ -94,7 +94,7 @@ async fn a_decision_that_is_cut_short_is_all_or_nothing() {
     let mut server = place.serve().await;
     // Machines differ: a decision that was through is cut shorter next time, one that had not happened later.
     let mut delay = 25;
-    for round in 0..6 {
+    for _ in 0..6 {
         let session = server.session(&place).await;
         let bench = Bench { place: &place, server: &server, session: session.clone() };
         bench.turn("demo", "shell sed -i 's/^line 5$/five/; s/^line 30$/thirty/' *.txt").await;

@@ -1,4 +1,4 @@
-//! Titles that change, and messages that are changed or dropped while they wait.
+//! Titles that change, messages that are changed or dropped while they wait, and pages of messages.
 
 use std::time::Duration;
 
@@ -137,5 +137,35 @@ async fn a_change_meets_the_begin_of_the_turn() {
         let expected = (json!(accepted.to_string()), json!(format!("say {accepted}")));
         assert_eq!((&said, &kept["content"]), (&expected.0, &expected.1), "round {round}");
         assert!(accepted > 0, "it waited while it was changed");
+    }
+}
+
+#[tokio::test]
+async fn messages_are_read_page_by_page_backwards() {
+    let server = Memory::start().await;
+    let (session, other) = (server.session().await, server.session().await);
+    for text in ["say one", "say two", "say three"] {
+        let (_, task) = say(&server, &session, text).await;
+        ended(&server, &task).await;
+    }
+    let path = format!("/api/sessions/{session}/messages");
+    let all = server.get(&path).await.json.as_array().expect("a list").clone();
+    assert_eq!(all.len(), 6);
+    let id = |index: usize| all[index]["id"].as_str().expect("an id").to_owned();
+    for (query, expected) in [
+        ("limit=4".to_owned(), &all[2..]),
+        (format!("limit=4&before={}", id(2)), &all[..2]),
+        (format!("before={}", id(5)), &all[..5]),
+        (format!("limit=4&before={}", id(0)), &[]),
+    ] {
+        assert_eq!(server.get(&format!("{path}?{query}")).await.json, json!(expected), "{query}");
+    }
+    for (path, status, code) in [
+        (format!("{path}?limit=-1"), 400, "invalid_query"),
+        (format!("{path}?before=7"), 400, "invalid_query"),
+        (format!("/api/sessions/{other}/messages?before={}", id(2)), 404, "message_not_found"),
+    ] {
+        let answer = server.get(&path).await;
+        assert_eq!((answer.status, &answer.json["code"]), (status, &json!(code)), "{path}: {answer:?}");
     }
 }

@@ -161,6 +161,7 @@ delegate! {
     messages(session: SessionId, chat: Option<ChatId>) -> Vec<Message>;
     messages_before(chat: ChatId, task: TaskId, limit: usize) -> Vec<Message>;
     message(id: MessageId) -> Option<Message>;
+    messages_page(session: SessionId, chat: Option<ChatId>, before: Option<MessageId>, limit: usize) -> Vec<Message>;
     messages_of_task(id: TaskId) -> Vec<Message>;
     turns_of_session(session: SessionId) -> Vec<Turn>;
     turns_of_task(id: TaskId) -> Vec<Turn>;

@@ -158,7 +158,19 @@ pub async fn messages_are_replaced_in_their_place(store: &dyn Store) {
     assert_eq!(before(5).await, [], "it has no messages");
     write(store, [put(&message(&later)), put(&message(&later))]).await;
     assert_eq!(before(5).await, [asked, answer.clone(), next.clone()]);
-    assert_eq!(before(2).await, [answer, next], "the newest, oldest first");
+    assert_eq!(before(2).await, [answer.clone(), next], "the newest, oldest first");
+
+    assert_eq!(store.message(answer.id).await.expect("a read"), Some(answer.clone()));
+    let all = store.messages(world.session.id, None).await.expect("a read");
+    assert_eq!(all.len(), 5);
+    let (session, chat) = (world.session.id, world.chat.id);
+    let page = async |chat, before, limit| store.messages_page(session, chat, before, limit).await.expect("a read");
+    assert_eq!(page(None, None, 2).await, all[3..], "the newest, oldest first");
+    assert_eq!(page(Some(chat), Some(all[3].id), 2).await, all[1..3]);
+    assert_eq!(page(Some(chat), Some(all[1].id), 2).await, all[..1]);
+    assert_eq!(page(None, Some(all[0].id), 2).await, []);
+    assert_eq!(page(None, Some(message(&task).id), 2).await, [], "there is no such message");
+    assert_eq!(page(None, None, 0).await, []);
 
     let mut loose = super::sample::task(&world.project, None);
     loose.session_id = None;

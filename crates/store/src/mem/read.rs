@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use boocoder_model::{
-    AgentSession, AgentSessionStatus, Chat, ChatId, Interaction, Message, MessageStatus, PendingChange, Runner,
-    RunnerId, Seq, Session, SessionId, Task, TaskId, TaskState, Worktree,
+    AgentSession, AgentSessionStatus, Chat, ChatId, Interaction, Message, MessageId, MessageStatus, PendingChange,
+    Runner, RunnerId, Seq, Session, SessionId, Task, TaskId, TaskState, Worktree,
 };
 use jiff::Timestamp;
 
@@ -78,12 +78,27 @@ impl Tables {
     }
 
     pub(super) fn messages(&self, session: SessionId, chat: Option<ChatId>) -> Vec<Message> {
-        let fits = |message: &&Message| {
-            message.session_id == Some(session)
-                && (chat.is_none() || message.chat_id == chat)
-                && self.is_shown(message.session_id, message.chat_id)
-        };
-        self.messages.values().filter(fits).cloned().collect()
+        self.messages.values().filter(|message| self.is_listed(message, session, chat)).cloned().collect()
+    }
+
+    pub(super) fn messages_page(
+        &self,
+        session: SessionId,
+        chat: Option<ChatId>,
+        before: Option<MessageId>,
+        limit: usize,
+    ) -> Vec<Message> {
+        let end = before.map_or(Some(self.messages.len()), |id| self.messages.get_index_of(&id));
+        let earlier = self.messages.values().take(end.unwrap_or(0));
+        let mut page: Vec<_> = earlier.filter(|message| self.is_listed(message, session, chat)).cloned().collect();
+        page.drain(..page.len().saturating_sub(limit));
+        page
+    }
+
+    fn is_listed(&self, message: &Message, session: SessionId, chat: Option<ChatId>) -> bool {
+        message.session_id == Some(session)
+            && (chat.is_none() || message.chat_id == chat)
+            && self.is_shown(message.session_id, message.chat_id)
     }
 
     pub(super) fn messages_before(&self, chat: ChatId, task: TaskId, limit: usize) -> Vec<Message> {

@@ -238,6 +238,25 @@ impl Store for PgStore {
         self.list(rest, params![session.as_uuid(), chat.map(ChatId::as_uuid)]).await
     }
 
+    async fn messages_page(
+        &self,
+        session: SessionId,
+        chat: Option<ChatId>,
+        before: Option<MessageId>,
+        limit: usize,
+    ) -> Result<Vec<Message>, StoreError> {
+        let rest = "JOIN sessions ON sessions.id = messages.session_id LEFT JOIN chats ON chats.id = messages.chat_id \
+                    WHERE messages.session_id = $1 AND ($2::uuid IS NULL OR messages.chat_id = $2) \
+                      AND sessions.removed_at IS NULL AND chats.removed_at IS NULL \
+                      AND ($3::uuid IS NULL OR messages.position < (SELECT position FROM messages WHERE id = $3)) \
+                    ORDER BY messages.position DESC LIMIT $4";
+        let chat = chat.map(ChatId::as_uuid);
+        let params = params![session.as_uuid(), chat, before.map(MessageId::as_uuid), clamped(limit)];
+        let mut newest: Vec<Message> = self.list(rest, params).await?;
+        newest.reverse();
+        Ok(newest)
+    }
+
     async fn messages_before(&self, chat: ChatId, task: TaskId, limit: usize) -> Result<Vec<Message>, StoreError> {
         let rest = "WHERE chat_id = $1 AND position < (SELECT min(position) FROM messages WHERE task_id = $2) \
                     ORDER BY position DESC LIMIT $3";
