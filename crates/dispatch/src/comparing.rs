@@ -19,6 +19,7 @@ use crate::ledger::{
     Carried, Contents, Located, Origin, Side, Verdict, Wanted, accepted, blob_of, caught_up, contributors, follow, go,
     is_deferred, text_blobs, texts_to_follow, without_rejected,
 };
+use crate::limits;
 use crate::log::Entry;
 use crate::workspace::{Owner, Workspace, Workspaces, keep};
 
@@ -187,7 +188,7 @@ async fn is_older(path: &Path, than: Timestamp) -> bool {
     for path in path.ancestors() {
         if let Ok(there) = tokio::fs::symlink_metadata(path).await {
             let modified = there.modified().ok().and_then(|at| Timestamp::try_from(at).ok());
-            return modified.is_some_and(|at| at < than);
+            return modified.is_some_and(|at| at.saturating_add(limits::COARSE_CLOCK).is_ok_and(|at| at < than));
         }
     }
     false

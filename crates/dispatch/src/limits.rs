@@ -142,3 +142,6 @@ pub(crate) const OPEN_DECISION: Duration = Duration::from_secs(600);
 
 /// How much an agent is told of what was refused, in bytes.
 pub(crate) const NOTE_BYTES: usize = 8 << 10;
+
+/// By how much the time of a file may lag behind the clock: what an agent wrote at once must not look older than its turn.
+pub(crate) const COARSE_CLOCK: Duration = Duration::from_millis(20);

@@ -89,6 +89,8 @@ impl Dispatcher {
         }
         let project = self.project(session.project_id).await?;
         self.shared.workspaces.remove(Owner::Session(id), &project).await?;
+        self.shared.workspaces.refused(id);
+        self.shared.looked.lock().await.remove(&id);
         self.shared.broker.end(id);
         Ok(())
     }

@@ -158,6 +158,17 @@ async fn a_file_that_moved_on_is_merged_or_refused_with_both_sides_and_never_ove
     let server = place.serve().await;
     let bench = Bench::new(&place, &server).await;
     bench.turn("demo", "shell sed -i 's/^line 5$/five/' a.txt b.txt").await;
+    // A change of one's own, which is in no worktree, is refused together with the others.
+    let own = json!({"file_path": "own.txt", "content": "mine\n"});
+    server.post(&format!("/api/sessions/{}/pending", bench.session), own).await;
+    bench.turn("demo", "shell echo x > gone.txt").await;
+    let rows = bench.rows().await;
+    let picked: Vec<_> =
+        rows.iter().filter(|row| row["operation"] == "create").map(|row| json!({"id": row["id"]})).collect();
+    let refuse = format!("/api/sessions/{}/pending/reject", bench.session);
+    let (status, done) = server.request("POST", &refuse, Some(json!({"changes": picked}))).await;
+    assert_eq!((status, done.as_array().map(Vec::len)), (200, Some(2)), "{done}");
+    assert!(!bench.worktree().join("gone.txt").exists());
     let mine = |file: &str, changes: &[(usize, &str)]| {
         std::fs::write(place.path().join(file), numbered(changes)).unwrap();
     };

@@ -73,7 +73,7 @@ impl Dispatcher {
             rows.push(self.chosen(pick, verdict).await?);
         }
         let mut done = Vec::new();
-        // One project, and one worktree, at a time: almost always there is one alone.
+        // One project, or one worktree, at a time.
         let mut groups: Vec<(Place, Vec<Chosen>)> = Vec::new();
         for (chosen, any) in rows {
             if !any {
@@ -86,7 +86,9 @@ impl Dispatcher {
                 None => groups.push((place, vec![chosen])),
             }
         }
-        if groups.len() > 1 {
+        // What is in no worktree is only recorded, and that last.
+        groups.sort_by_key(|(place, _)| place.files == Files::Nowhere);
+        if groups.iter().filter(|(place, _)| place.files != Files::Nowhere).count() > 1 {
             return Err(DispatchError::Invalid(
                 "these changes are of several worktrees: decide on each's alone".into(),
             ));

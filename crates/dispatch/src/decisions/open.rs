@@ -145,8 +145,16 @@ impl Dispatcher {
         let now = env::now();
         for open in self.store().open_decisions().await? {
             let age = now.duration_since(open.at).unsigned_abs();
-            if open.server == self.shared.server || age > limits::OPEN_DECISION {
-                self.finish(&open).await?;
+            if open.server != self.shared.server && age <= limits::OPEN_DECISION {
+                continue;
+            }
+            match self.finish(&open).await {
+                Err(DispatchError::Store(error)) => return Err(error.into()),
+                // A project that is not there for the moment, say, is no reason not to start.
+                Err(error) => {
+                    tracing::warn!(decision = %open.id, %error, "a decision that was begun waits to be finished");
+                }
+                Ok(()) => {}
             }
         }
         Ok(())
@@ -162,13 +170,7 @@ impl Dispatcher {
             }
         };
         let place = Place { project: self.project(open.project_id).await?, files: plan.files };
-        let held = match self.hold(&place).await {
-            Ok(held) => held,
-            Err(error) => {
-                tracing::warn!(decision = %id, %error, "a decision that was begun cannot be finished, and is given up");
-                return self.end(id).await;
-            }
-        };
+        let held = self.hold(&place).await?;
         let Some(repository) = &held.repository else { return self.end(id).await };
         let steps = plan.steps()?;
         if let Err(error) = repository.carry_out(&steps).await {
