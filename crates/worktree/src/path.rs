@@ -90,9 +90,15 @@ fn objection(path: &[u8]) -> Option<&'static str> {
         }
         // Some file systems ignore case and trailing dots and spaces, and would take these for git's own directory.
         let end = part.iter().rposition(|byte| !matches!(byte, b'.' | b' ')).map_or(0, |last| last + 1);
-        let reserved = part[..end].eq_ignore_ascii_case(b".git") || part.eq_ignore_ascii_case(b"git~1");
+        let seen: String = String::from_utf8_lossy(&part[..end]).chars().filter(|c| !is_ignored(*c)).collect();
+        let reserved = seen.eq_ignore_ascii_case(".git") || part.eq_ignore_ascii_case(b"git~1");
         reserved.then_some("it leads into git's own directory")
     })
+}
+
+/// Whether a file system of macOS leaves the character out when it compares names. The list is git's own.
+fn is_ignored(character: char) -> bool {
+    matches!(character, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}')
 }
 
 fn quote(bytes: &[u8]) -> String {
@@ -141,7 +147,18 @@ mod tests {
 
     #[test]
     fn ordinary_names_are_their_own_text() {
-        for name in ["a", "ü/ß x", "back\\slash", "a\nb", "..a", "a..", ".gitignore", "say \"hi\""] {
+        for name in [
+            "a",
+            "ü/ß x",
+            "back\\slash",
+            "a\nb",
+            "..a",
+            "a..",
+            ".gitignore",
+            "say \"hi\"",
+            ".g\u{200b}it",
+            "a\u{200d}b",
+        ] {
             assert_eq!(RepoPath::from_bytes(name.as_bytes()).expect(name).as_str(), name);
         }
         assert_eq!(RepoPath::from_bytes(b"caf\xe9").expect("odd, but fine").as_str(), "\"caf\\351\"");
@@ -163,6 +180,8 @@ mod tests {
             "a/.GIT/hooks/x",
             ".git. /x",
             "git~1/x",
+            ".g\u{200c}it/config",
+            "a/.GIT\u{feff}/hooks/x",
             "a\0b",
             "\"..\"",
             "\"\\056\\056/x\"",
