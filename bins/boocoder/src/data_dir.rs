@@ -11,6 +11,7 @@ use boocoder_wire::http::ServerInfo;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::auth::Token;
+use crate::limits::{DATA_DIR_WAIT, DATA_DIR_WAITS};
 
 /// Names of what is in the data directory.
 const LOCK: &str = "server.lock";
@@ -154,6 +155,12 @@ fn make_private(path: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("cannot make the directory {}", path.display()))
 }
 
+fn is_alive(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    // Whoever may not be signalled is there.
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+}
+
 fn lock(dir: &Path) -> anyhow::Result<File> {
     let path = dir.join(LOCK);
     let mut file = OpenOptions::new()
@@ -164,15 +171,24 @@ fn lock(dir: &Path) -> anyhow::Result<File> {
         .mode(0o600)
         .open(&path)
         .with_context(|| format!("cannot open {}", path.display()))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let mut text = String::new();
-            let read = file.read_to_string(&mut text);
-            let pid = read.ok().and_then(|_| text.trim().parse().ok());
-            bail!(InUse { dir: dir.to_owned(), pid });
+    let mut waits = DATA_DIR_WAITS;
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => break,
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let mut text = String::new();
+                let read = file.rewind().and_then(|()| file.read_to_string(&mut text));
+                let pid = read.ok().and_then(|_| text.trim().parse().ok());
+                // A server that was killed while it started a program is survived for a moment by the copy of itself that
+                // was to become that program, lock and all.
+                if waits == 0 || pid.is_none_or(is_alive) {
+                    bail!(InUse { dir: dir.to_owned(), pid });
+                }
+                waits -= 1;
+                std::thread::sleep(DATA_DIR_WAIT);
+            }
+            Err(error) => return Err(error).with_context(|| format!("cannot lock {}", path.display())),
         }
-        Err(error) => return Err(error).with_context(|| format!("cannot lock {}", path.display())),
     }
     let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
     written.with_context(|| format!("cannot write {}", path.display()))?;
@@ -218,6 +234,21 @@ mod tests {
         assert_ne!(elsewhere.owner().unwrap(), owner, "a lock that is held is not the lock of another directory");
         drop(first);
         assert_eq!(DataDir::take(&path, false).unwrap().owner().unwrap(), owner, "one server after another");
+    }
+
+    #[test]
+    fn the_lock_of_a_server_that_has_gone_is_waited_for() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("data");
+        let held = DataDir::take(&path, false).unwrap();
+        // As if it were held by what a killed server had just begun to start: no process has this number.
+        std::fs::write(path.join(LOCK), format!("{}\n", i32::MAX)).unwrap();
+        let freed = std::thread::spawn(move || {
+            std::thread::sleep(DATA_DIR_WAIT * 3);
+            drop(held);
+        });
+        DataDir::take(&path, false).unwrap();
+        freed.join().unwrap();
     }
 
     #[test]

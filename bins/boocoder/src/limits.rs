@@ -97,3 +97,9 @@ pub(crate) const PROGRESS_TICK: Duration = Duration::from_millis(250);
 
 /// For an agent's program to tell its version.
 pub(crate) const DOCTOR_CHECK: Duration = Duration::from_secs(30);
+
+/// How often the lock of a data directory is tried again whose owner has gone, and the pause between two tries.
+pub(crate) const DATA_DIR_WAITS: u32 = 100;
+
+/// See [`DATA_DIR_WAITS`].
+pub(crate) const DATA_DIR_WAIT: Duration = Duration::from_millis(20);

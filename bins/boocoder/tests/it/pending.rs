@@ -228,6 +228,7 @@ async fn a_humans_edit_in_the_worktree_is_nobodys_and_an_agents_stays_its_own() 
     bench.turn("demo", "shell sed -i 's/^line 5$/five/' a.txt").await;
     std::fs::write(bench.worktree().join("a.txt"), numbered(&[(5, "five"), (9, "mine")])).unwrap();
     std::fs::write(bench.worktree().join("mine.txt"), "mine\n").unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     // Long enough for the look at what was there before to be over; a quicker agent takes what it touches.
     bench.turn("other", "sleep 1000\nshell sed -i 's/^line 20$/twenty/' a.txt").await;
     let rows = bench.rows().await;
