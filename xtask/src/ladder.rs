@@ -14,6 +14,7 @@ const RUNGS: [&[&str]; 5] = [
         "boocoder-turn-guard",
         "boocoder-usage-mapper",
         "boocoder-wire",
+        "boocoder-web",
         "boocoder-testkit",
     ],
     &["boocoder-worktree", "boocoder-backend", "boocoder-store", "boocoder-local-pg", "boocoder-demo-agent"],

@@ -13,6 +13,7 @@ mod test;
 mod tidy;
 mod tools;
 mod up;
+mod web;
 
 use std::process::ExitCode;
 
@@ -23,7 +24,7 @@ use crate::tools::StageFailed;
 
 const HELP: &str = "cargo xtask COMMAND
 
-  up [--release] [-- ARGS]  build BooCoder and run `boocoder serve ARGS` in the foreground
+  up [--release] [-- ARGS]  build BooCoder with its page and run `boocoder serve ARGS` in the foreground
   test                      everything that must pass: doctests, then all tests, real agents included
   ci                        what a change must pass before it is merged: format, lints, rules, tests, each crate alone
   ladder                    check which crate depends on what

@@ -13,6 +13,8 @@ use crate::tools;
 #[derive(Debug, Deserialize)]
 pub(crate) struct Metadata {
     pub(crate) packages: Vec<Package>,
+    #[serde(default)]
+    pub(crate) target_directory: PathBuf,
     workspace_members: Vec<String>,
     resolve: Resolve,
 }

@@ -45,18 +45,24 @@ pub(crate) fn cargo(args: &[&str]) -> Result<()> {
 /// # Errors
 /// [`StageFailed`] with cargo's exit status.
 pub(crate) fn cargo_with(args: &[&str], variables: &[(&str, &str)]) -> Result<()> {
-    let stage = format!("cargo {}", args.join(" "));
-    println!("\n==> {stage}");
     let mut cargo = Command::new("cargo");
     cargo.args(args).envs(variables.iter().copied()).current_dir(root()).stdin(Stdio::null());
-    let status = cargo.status();
-    let status = status.with_context(|| format!("cannot run {stage}"))?;
+    stage(&format!("cargo {}", args.join(" ")), cargo)
+}
+
+/// Runs a program as a stage of that name; its output goes to ours.
+///
+/// # Errors
+/// [`StageFailed`] with the program's exit status.
+pub(crate) fn stage(stage: &str, mut command: Command) -> Result<()> {
+    println!("\n==> {stage}");
+    let status = command.status().with_context(|| format!("cannot run {stage}"))?;
     if status.success() {
         return Ok(());
     }
     // A stage that was killed by a signal has no status of its own.
     let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
-    Err(StageFailed { stage, code }.into())
+    Err(StageFailed { stage: stage.to_owned(), code }.into())
 }
 
 /// Prints what a check found.

@@ -4,12 +4,13 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::tools;
+use crate::{tools, web};
 
 /// Builds BooCoder and becomes `boocoder serve`, with the arguments that come after `--`.
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let args = cargo_args(args)?;
     tools::ensure("git", "git")?;
+    web::build()?;
     println!("building BooCoder; the first time this takes some minutes");
     let mut cargo = Command::new("cargo");
     cargo.args(args);

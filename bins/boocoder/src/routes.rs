@@ -38,7 +38,7 @@ use crate::reject::{self, ApiError};
 /// A route, or several.
 type Route = BoxedFilter<(Response,)>;
 
-/// Headers of every answer. Nothing here is for embedding, caching or sniffing.
+/// Headers of every answer that has no others of that name. Nothing here is for embedding, caching or sniffing.
 const HEADERS: [(HeaderName, &str); 6] = [
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (X_FRAME_OPTIONS, "DENY"),
@@ -51,7 +51,7 @@ const HEADERS: [(HeaderName, &str); 6] = [
 /// All routes, with their checks and with an answer to whatever none of them takes.
 pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
     let closed = guard(app, Access::check_token).and(any_of([
-        page::routes(app),
+        page::routes(),
         status::ready(app),
         status::metrics(app),
         projects::routes(app),

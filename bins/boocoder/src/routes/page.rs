@@ -1,8 +1,8 @@
-//! The page at `/`, and the entrance that turns the printed address into a cookie.
+//! The page at `/` with what it loads, and the entrance that turns the printed address into a cookie.
 
 use warp::Filter;
 use warp::http::StatusCode;
-use warp::http::header::{HeaderValue, LOCATION, SET_COOKIE};
+use warp::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, LOCATION, SET_COOKIE};
 use warp::reply::{Reply, Response};
 
 use super::{Route, with};
@@ -36,31 +36,26 @@ fn enter(app: &App, token: &str) -> Response {
     response
 }
 
-/// `GET /`
-pub(super) fn routes(app: &App) -> Route {
-    warp::path::end().and(warp::get()).and(with(app)).map(|app| warp::reply::html(page(&app)).into_response()).boxed()
+/// `GET /` and `GET /assets/NAME`
+pub(super) fn routes() -> Route {
+    let page = warp::path::end().and(warp::get()).map(|| file(boocoder_web::page()));
+    let asset = warp::path!("assets" / String).and(warp::get()).map(|name: String| asset(&name));
+    page.or(asset).unify().boxed()
 }
 
-fn page(app: &App) -> String {
-    let version = crate::VERSION;
-    let agents: String = app
-        .dispatcher()
-        .registry()
-        .iter()
-        .filter(|agent| agent.enabled)
-        .map(|agent| format!("<li>{}</li>\n", escape(&agent.label)))
-        .collect();
-    format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>BooCoder</title></head>\n<body>\n\
-         <h1>BooCoder {version}</h1>\n\
-         <p>The server runs and knows you. This version has no pages beside this one yet; everything it does is in its\n\
-         HTTP interface below <code>/api/</code>, such as <a href=\"/api/sessions\">/api/sessions</a>.</p>\n\
-         <p>To work with an agent from a terminal, go to a git repository and type\n\
-         <code>boocoder run --agent demo \"say hello\"</code>.</p>\n\
-         <p>Agents it is configured for:</p>\n<ul>\n{agents}</ul>\n</body>\n</html>\n"
-    )
+fn file(file: boocoder_web::File) -> Response {
+    let mut response = Response::new(file.bytes.into());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(file.content_type));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(boocoder_web::POLICY));
+    response
 }
 
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+fn asset(name: &str) -> Response {
+    let Some(found) = boocoder_web::asset(name) else {
+        return ApiError::not_found("asset").into_response();
+    };
+    let mut response = file(found);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(boocoder_web::ASSET_CACHING));
+    response
 }

@@ -108,6 +108,26 @@ async fn the_printed_address_gives_a_cookie_and_leads_to_the_page() {
 }
 
 #[tokio::test]
+async fn the_page_and_what_it_loads_are_for_those_with_the_token() {
+    let server = Memory::start().await;
+    let page = server.get("/").await;
+    assert_eq!(page.headers["content-security-policy"], boocoder_web::POLICY);
+    let stranger = server.answer(warp::test::request().path("/assets/x.js").header("host", HOST)).await;
+    assert_eq!(stranger.status, 401);
+    assert_eq!(server.get("/assets/x.js").await.status, 404);
+    // Without the page being built there is nothing to load, and the page itself says so.
+    let assets: Vec<&str> = page.text.split('"').filter(|word| word.starts_with("/assets/")).collect();
+    assert_eq!(boocoder_web::is_built(), !assets.is_empty());
+    for path in assets {
+        let asset = server.get(path).await;
+        assert_eq!(
+            (asset.status, &asset.headers["cache-control"]),
+            (200, &boocoder_web::ASSET_CACHING.parse().unwrap())
+        );
+    }
+}
+
+#[tokio::test]
 async fn every_answer_forbids_sniffing_framing_and_caching() {
     let server = Memory::start().await;
     let refused = warp::test::request().path("/api/projects").header("host", HOST);

@@ -1,0 +1,87 @@
+// A real server with an empty data directory and one project, and a browser: what the tests stand on.
+// BOOCODER names the program, CHROMIUM the browser.
+import assert from "node:assert/strict";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { chromium } from "playwright-core";
+
+const program = process.env.BOOCODER;
+assert.ok(program, "BOOCODER has to name the program under test");
+// The server gets a database of its own, whatever the caller uses.
+const { DATABASE_URL: _, ...env } = process.env;
+
+/** The server under test. `url` is the address that it printed, with its token. */
+export class Server {
+  constructor() {
+    this.folder = mkdtempSync(join(tmpdir(), "boocoder-page-"));
+    // Where the tests run as root, the database runs as an account of its own that has to get in.
+    chmodSync(this.folder, 0o711);
+    this.project = join(this.folder, "project");
+    const git = (...args) => execFileSync("git", ["-c", "user.name=t", "-c", "user.email=t@example.org", ...args]);
+    git("init", "-q", this.project);
+    git("-C", this.project, "commit", "-q", "--allow-empty", "-m", "start");
+  }
+
+  /** Starts it, on its former port if it had one, and waits until it has printed its address. */
+  async start() {
+    const port = this.url === undefined ? 0 : new URL(this.url).port;
+    this.process = spawn(program, ["--data-dir", join(this.folder, "data"), "serve", "--listen", `127.0.0.1:${port}`], {
+      stdio: ["ignore", "pipe", "inherit"],
+      env,
+    });
+    for await (const line of createInterface({ input: this.process.stdout })) {
+      if (line.startsWith("http")) {
+        this.url = line.trim();
+        return;
+      }
+    }
+    throw new Error("the server ended without an address");
+  }
+
+  /** Ends it by this signal, and waits until it has gone. */
+  async stop(signal) {
+    const { process } = this;
+    if (process === undefined || process.exitCode !== null || process.signalCode !== null) return;
+    const gone = once(process, "exit");
+    process.kill(signal);
+    await gone;
+  }
+
+  /** Ends it for good. */
+  async close() {
+    await this.stop("SIGTERM");
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+export const launch = () => chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
+
+/** Opens the page in a browser context of its own. */
+export async function open(browser, server, options = {}) {
+  const context = await browser.newContext(options);
+  const page = await context.newPage();
+  // A step that does not come about says which one it was, long before the whole run is cut off.
+  page.setDefaultTimeout(20_000);
+  page.elsewhere = [];
+  page.on("request", (request) => {
+    const { protocol, host } = new URL(request.url());
+    if (protocol !== "data:" && host !== new URL(server.url).host) page.elsewhere.push(request.url());
+  });
+  await page.goto(server.url);
+  return page;
+}
+
+export async function say(page, text) {
+  await page.getByLabel("Message").fill(text);
+  await page.getByLabel("Message").press("Enter");
+}
+
+/** A new session in the project, which has to be open already. */
+export async function session(page) {
+  await page.getByRole("button", { name: "New session in project", exact: true }).click();
+  await page.getByText("Nothing said yet").waitFor();
+}

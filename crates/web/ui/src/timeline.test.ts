@@ -1,0 +1,73 @@
+import { describe, expect, it } from "vitest";
+import { EMPTY, reduce, runningTask, withHistory } from "./timeline";
+import type { Frame, Message, ToolCall } from "./wire";
+
+const ids = { chat_id: "c", message_id: "m", task_id: "t" };
+const call = (status: string): ToolCall => ({ id: "1", title: "x", kind: "edit", status, input: null, output: null, locations: [], content: [] });
+const started: Frame = { seq: 1, type: "message_started", role: "assistant", agent: "demo", ...ids };
+const delta = (seq: number, content: string): Frame => ({ seq, type: "delta", content, ...ids });
+const resync: Frame = { seq: 9, type: "resync", reason: "compacted" };
+const message: Message = {
+  id: "m", chat_id: "c", task_id: "t", role: "assistant", agent: "demo", content: "so far", attachments: null, reasoning: null,
+  tool_calls: null, status: "streaming", error: null,
+};
+
+describe("the timeline", () => {
+  it("joins deltas and parts them at a tool call", () => {
+    const state = reduce(EMPTY, [started, delta(2, "a"), delta(3, "b"), { seq: 4, type: "tool_call", tool_call: call("pending"), ...ids }, delta(5, "c")]);
+    expect(state.entries[0]?.parts.map((part) => (part.kind === "text" ? part.text : part.kind))).toEqual(["ab", "tool", "c"]);
+  });
+
+  it("merges a tool call by its id, in its first place", () => {
+    const tool = (seq: number, status: string): Frame => ({ seq, type: "tool_call", tool_call: call(status), ...ids });
+    const state = reduce(EMPTY, [started, tool(2, "pending"), delta(3, "x"), tool(4, "completed")]);
+    expect(state.entries[0]?.parts).toEqual([{ kind: "tool", call: call("completed") }, { kind: "text", text: "x" }]);
+  });
+
+  it("takes no frame twice, within a batch or after a reconnect", () => {
+    const once = reduce(EMPTY, [started, delta(2, "a"), delta(2, "a")]);
+    expect(reduce(once, [started, delta(2, "a")])).toBe(once);
+    expect(once.entries[0]?.parts).toEqual([{ kind: "text", text: "a" }]);
+  });
+
+  it("is the same however frames are batched", () => {
+    const frames = [started, delta(2, "a"), delta(3, "b")];
+    expect(frames.reduce((state, frame) => reduce(state, [frame]), EMPTY)).toEqual(reduce(EMPTY, frames));
+  });
+
+  it("shows no question as open once it is settled", () => {
+    const interaction = { id: "i", session_id: "s", chat_id: "c", task_id: "t", agent: "demo", kind: "permission", title: "?", created_at: "" };
+    const asked = reduce(EMPTY, [{ seq: 1, type: "interaction_requested", interaction }]);
+    expect(asked.asked["i"]?.settled).toBeUndefined();
+    const settled = reduce(asked, [{ seq: 2, type: "interaction_resolved", id: "i", outcome: { action: "cancelled" }, decided_by: "watchdog" }]);
+    expect(settled.asked["i"]?.settled?.decidedBy).toBe("watchdog");
+  });
+
+  it("knows the running task of a chat until it ends", () => {
+    const task = (seq: number, state: string): Frame => ({ seq, type: "task_updated", state, chat_id: "c", task_id: "t" });
+    const running = reduce(EMPTY, [task(1, "running")]);
+    expect(runningTask(running, "c")).toBe("t");
+    expect(runningTask(running, "d")).toBeUndefined();
+    expect(runningTask(reduce(running, [task(2, "failed")]), "c")).toBeUndefined();
+  });
+
+  it("throws everything away on a resync, and goes on from its number even if that is lower", () => {
+    const state = reduce(reduce(EMPTY, [started, delta(20, "a")]), [resync]);
+    expect([state.entries, state.seq, state.history]).toEqual([[], 9, 1]);
+  });
+
+  it("doubles nothing of a message that grew while it was read, and reads it again when it is over", () => {
+    const read = withHistory(reduce(EMPTY, [resync]), [message]);
+    const grown = reduce(read, [delta(10, " far")]);
+    expect(grown.entries[0]?.parts).toEqual([{ kind: "text", text: "so far" }]);
+    const over = reduce(grown, [{ seq: 11, type: "message_complete", status: "complete", ...ids }]);
+    expect(over.history).toBe(2);
+    const whole = withHistory(over, [{ ...message, content: "so far far", status: "complete" }]);
+    expect(whole.entries.map((entry) => entry.parts)).toEqual([[{ kind: "text", text: "so far far" }]]);
+  });
+
+  it("passes over what it does not know", () => {
+    const later = { seq: 1, type: "from_the_future" } as unknown as Frame;
+    expect(reduce(EMPTY, [later])).toEqual({ ...EMPTY, seq: 1 });
+  });
+});

@@ -1,0 +1,196 @@
+// The pure core of the page: frames in, what is shown out. It has no clock, no network and no browser.
+import type { Content, Frame, Interaction, Message, Outcome, PlanEntry, Settlement, ToolCall } from "./wire";
+
+export type Part =
+  | { kind: "text" | "reasoning" | "notice"; text: string }
+  | { kind: "tool"; call: ToolCall }
+  | { kind: "attachment"; content: Content };
+
+export interface Entry {
+  id: string;
+  chatId: string;
+  taskId: string | undefined;
+  role: "user" | "assistant" | "notice";
+  agent: string;
+  parts: Part[];
+  status: string;
+  error: string | undefined;
+  /** The entry was read over HTTP while it grew, so deltas may be in it already: they wait for the next reading. */
+  settling: boolean;
+}
+
+export interface Asked {
+  question: Interaction;
+  settled: { outcome: Settlement; decidedBy: string } | undefined;
+}
+
+export interface Timeline {
+  seq: number;
+  entries: Entry[];
+  tasks: Record<string, { state: string; outcome: Outcome | undefined; chatId: string | undefined }>;
+  asked: Record<string, Asked>;
+  plans: Record<string, PlanEntry[]>;
+  usage: Record<string, { input: number; output: number; cost: number | null; currency: string | undefined }>;
+  /** Grows when the pending changes, the agents' sessions, or the whole history have to be fetched again. */
+  pending: number;
+  agents: number;
+  history: number;
+}
+
+export const EMPTY: Timeline = {
+  seq: 0, entries: [], tasks: {}, asked: {}, plans: {}, usage: {}, pending: 0, agents: 0, history: 0,
+};
+
+/** Applies frames in order. One that was applied before changes nothing, so a reconnect never doubles a line. */
+export function reduce(before: Timeline, frames: readonly Frame[]): Timeline {
+  const fresh = frames.filter((frame) => frame.seq > before.seq || frame.type === "resync");
+  if (fresh.length === 0) return before;
+  const state: Timeline = { ...before, entries: [...before.entries] };
+  const known = new Map(state.entries.map((entry, index) => [entry.id, index]));
+  for (const frame of fresh) {
+    if (frame.seq <= state.seq && frame.type !== "resync") continue;
+    apply(state, known, frame);
+    state.seq = frame.seq;
+  }
+  return state;
+}
+
+function apply(state: Timeline, known: Map<string, number>, frame: Frame): void {
+  const chat = frame.chat_id ?? "";
+  const add = (entry: Entry) => {
+    if (known.has(entry.id)) return;
+    known.set(entry.id, state.entries.push(entry) - 1);
+  };
+  const edit = (change: (parts: Part[]) => Part[]) => {
+    if (frame.message_id === undefined) return;
+    if (!known.has(frame.message_id)) add(blank(frame, "assistant", ""));
+    const index = known.get(frame.message_id);
+    const entry = index === undefined ? undefined : state.entries[index];
+    if (index === undefined || entry === undefined || entry.settling) return;
+    state.entries[index] = { ...entry, parts: change(entry.parts) };
+  };
+  const note = (text: string) => {
+    if (frame.message_id !== undefined) return edit((parts) => [...parts, { kind: "notice", text }]);
+    add({ ...blank(frame, "notice", ""), id: `notice-${frame.seq}`, parts: [{ kind: "notice", text }], status: "complete" });
+  };
+  switch (frame.type) {
+    case "message_started": {
+      const role = frame.role === "user" ? "user" : "assistant";
+      const parts: Part[] = frame.content === undefined ? [] : [{ kind: "text", text: frame.content }];
+      for (const content of frame.attachments ?? []) parts.push({ kind: "attachment", content });
+      return add({ ...blank(frame, role, frame.agent), parts, status: role === "user" ? "complete" : "streaming" });
+    }
+    case "delta":
+      return edit((parts) => append(parts, "text", frame.content));
+    case "reasoning_delta":
+      return edit((parts) => append(parts, "reasoning", frame.content));
+    case "attachment":
+    case "user_content":
+      return edit((parts) => [...parts, { kind: "attachment", content: frame.content }]);
+    case "tool_call":
+      return edit((parts) => merge(parts, frame.tool_call));
+    case "plan":
+      state.plans = { ...state.plans, [chat]: frame.entries };
+      return;
+    case "usage": {
+      const { input_tokens: input, output_tokens: output, cost, currency } = frame;
+      state.usage = { ...state.usage, [chat]: { input, output, cost, currency } };
+      return;
+    }
+    case "notice":
+      return note(frame.message);
+    case "compaction":
+      return note(frame.summary ?? `The agent compacts its context${frame.status ? ` (${frame.status})` : ""}.`);
+    case "unmapped":
+      return note(`The agent sent something that this version does not know: ${frame.kind}`);
+    case "interaction_requested":
+      state.asked = { ...state.asked, [frame.interaction.id]: { question: frame.interaction, settled: undefined } };
+      return;
+    case "interaction_resolved": {
+      const asked = state.asked[frame.id];
+      const settled = { outcome: frame.outcome, decidedBy: frame.decided_by };
+      if (asked) state.asked = { ...state.asked, [frame.id]: { ...asked, settled } };
+      return;
+    }
+    case "message_complete": {
+      const index = frame.message_id === undefined ? undefined : known.get(frame.message_id);
+      const entry = index === undefined ? undefined : state.entries[index];
+      if (index === undefined || entry === undefined) return;
+      if (entry.settling) state.history += 1;
+      state.entries[index] = { ...entry, status: frame.status, error: frame.error };
+      return;
+    }
+    case "task_updated": {
+      const task = frame.task_id;
+      if (task === undefined) return;
+      state.tasks = { ...state.tasks, [task]: { state: frame.state, outcome: frame.outcome, chatId: frame.chat_id } };
+      return;
+    }
+    case "pending_changed":
+      state.pending += 1;
+      return;
+    case "agent_session_updated":
+      state.agents += 1;
+      return;
+    case "resync": {
+      const { pending, agents, history } = state;
+      known.clear();
+      Object.assign(state, EMPTY, { entries: [], pending: pending + 1, agents: agents + 1, history: history + 1 });
+      return;
+    }
+    case "agent_commands":
+    case "mode_changed":
+    case "config_options":
+    case "agent_title":
+      return;
+    default:
+      // A newer server may send a type that this page does not know; the contract says to pass over it.
+      return ignore(frame);
+  }
+}
+
+function ignore(_unknown: never): void {}
+
+/** Puts what was read over HTTP in place of what frames told, for a session whose log no longer reaches back. */
+export function withHistory(state: Timeline, messages: readonly Message[]): Timeline {
+  const read = messages.map(fromMessage);
+  const ids = new Set(read.map((entry) => entry.id));
+  return { ...state, entries: [...read, ...state.entries.filter((entry) => !ids.has(entry.id))] };
+}
+
+function fromMessage(message: Message): Entry {
+  const parts: Part[] = [];
+  if (message.reasoning) parts.push({ kind: "reasoning", text: message.reasoning });
+  for (const call of message.tool_calls ?? []) parts.push({ kind: "tool", call });
+  if (message.content) parts.push({ kind: "text", text: message.content });
+  for (const content of message.attachments ?? []) parts.push({ kind: "attachment", content });
+  return {
+    id: message.id, chatId: message.chat_id, taskId: message.task_id ?? undefined,
+    role: message.role === "user" ? "user" : "assistant", agent: message.agent, parts, status: message.status,
+    error: message.error ?? undefined, settling: message.status === "streaming",
+  };
+}
+
+function blank(frame: Frame, role: Entry["role"], agent: string): Entry {
+  return {
+    id: frame.message_id ?? `frame-${frame.seq}`, chatId: frame.chat_id ?? "", taskId: frame.task_id, role, agent, parts: [],
+    status: "streaming", error: undefined, settling: false,
+  };
+}
+
+function append(parts: Part[], kind: "text" | "reasoning", text: string): Part[] {
+  const last = parts[parts.length - 1];
+  if (last?.kind === kind) return [...parts.slice(0, -1), { kind, text: last.text + text }];
+  return [...parts, { kind, text }];
+}
+
+function merge(parts: Part[], call: ToolCall): Part[] {
+  const at = parts.findIndex((part) => part.kind === "tool" && part.call.id === call.id);
+  if (at < 0) return [...parts, { kind: "tool", call }];
+  return parts.map((part, index) => (index === at ? { kind: "tool", call } : part));
+}
+
+/** The task that runs in a chat, if one does. */
+export function runningTask(state: Timeline, chatId: string): string | undefined {
+  return Object.entries(state.tasks).find(([, task]) => task.chatId === chatId && task.state === "running")?.[0];
+}

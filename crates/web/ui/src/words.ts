@@ -1,0 +1,54 @@
+// Words of the page that are more than a constant.
+import type { AgentSession } from "./wire";
+
+/** How long ago, in the shortest words; never in the future. */
+export function ago(then: string, now: number): string {
+  const seconds = Math.max(0, Math.floor((now - Date.parse(then)) / 1000));
+  if (seconds < 60) return "just now";
+  if (seconds < 3600) return `${Math.floor(seconds / 60)}m ago`;
+  if (seconds < 86400) return `${Math.floor(seconds / 3600)}h ago`;
+  return `${Math.floor(seconds / 86400)}d ago`;
+}
+
+/** What the chip says of an agent in a chat; nothing on a chat in which it has not spoken. */
+export function chip(session: AgentSession | undefined, now: number): string | undefined {
+  if (session === undefined || session.resumed === null || session.resumed === undefined) return undefined;
+  switch (session.resumed) {
+    case "native":
+      return session.last_active_at ? `resumed, last active ${ago(session.last_active_at, now)}` : "resumed";
+    case "history":
+      return "history";
+    case "new":
+      return "new session";
+    default:
+      return session.resumed;
+  }
+}
+
+/** Who made a change. */
+export const who = (agent: string | null): string => agent ?? "manual";
+
+/** Over a list of changes: said only when more than one made them. */
+export function mixed(agents: readonly (string | null)[]): string | undefined {
+  const names = [...new Set(agents.map(who))].sort();
+  return names.length > 1 ? `Changes from ${names.join(", ")}` : undefined;
+}
+
+/** Divides markdown at blank lines outside fences, so that only the last block of a growing text is parsed again. */
+export function blocks(text: string): string[] {
+  const found: string[] = [];
+  let block = "";
+  let fence: string | undefined;
+  for (const line of text.split(/(?<=\n)/)) {
+    const mark = /^ {0,3}(`{3,}|~{3,})/.exec(line)?.[1];
+    if (fence === undefined) fence = mark;
+    else if (mark?.startsWith(fence)) fence = undefined;
+    block += line;
+    if (fence === undefined && line.trim() === "" && block.trim() !== "") {
+      found.push(block);
+      block = "";
+    }
+  }
+  if (block !== "") found.push(block);
+  return found;
+}
