@@ -133,3 +133,30 @@ for (const colorScheme of ["light", "dark"]) {
     await page.context().close();
   });
 }
+
+test("two agents on one file have a badge each, and each hunk is decided on its own", async () => {
+  const page = await open();
+  await session(page);
+  const edit = async (agent, text) => {
+    await page.getByLabel("Agent").selectOption(agent);
+    await say(page, text);
+    await page.getByRole("group", { name: `${agent} asks` }).getByRole("button", { name: /allow/i }).first().click();
+    await button(page, "Send").waitFor();
+  };
+  await edit("demo", "edit lines.txt line 5 => five");
+  await edit("other", "edit lines.txt line 30 => thirty");
+  await page.getByText("Changes from demo, other").waitFor();
+  const hunk = (number) => page.getByRole("region", { name: `Hunk ${number} of lines.txt` });
+  await hunk(1).getByText("demo", { exact: true }).waitFor();
+  await hunk(2).getByText("other", { exact: true }).waitFor();
+  await button(page, "Apply hunk 2 of lines.txt").click();
+  await hunk(2).getByText("applied", { exact: true }).waitFor();
+  await button(page, "Reject hunk 1 of lines.txt").click();
+  await hunk(1).getByText("rejected", { exact: true }).waitFor();
+  const text = await readFile(join(server.project, "lines.txt"), "utf8");
+  assert.ok(text.includes("thirty") && text.includes("line 5\n"), text);
+  await button(page, "Revert hunk 2 of lines.txt").click();
+  await page.getByRole("complementary").getByText("reverted", { exact: true }).first().waitFor();
+  assert.ok((await readFile(join(server.project, "lines.txt"), "utf8")).includes("line 30\n"));
+  await page.context().close();
+});

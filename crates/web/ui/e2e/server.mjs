@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -23,13 +23,19 @@ export class Server {
     this.project = join(this.folder, "project");
     const git = (...args) => execFileSync("git", ["-c", "user.name=t", "-c", "user.email=t@example.org", ...args]);
     git("init", "-q", this.project);
-    git("-C", this.project, "commit", "-q", "--allow-empty", "-m", "start");
+    const lines = Array.from({ length: 40 }, (_, index) => `line ${index + 1}\n`);
+    writeFileSync(join(this.project, "lines.txt"), lines.join(""));
+    git("-C", this.project, "add", "--all");
+    git("-C", this.project, "commit", "-q", "-m", "start");
+    // A second agent, which is the same program under another name.
+    this.config = join(this.folder, "config.toml");
+    writeFileSync(this.config, `[agents.other]\ncommand = ${JSON.stringify(program)}\nargs = ["demo-agent"]\nprotocol = "acp"\n`);
   }
 
   /** Starts it, on its former port if it had one, and waits until it has printed its address. */
   async start() {
     const port = this.url === undefined ? 0 : new URL(this.url).port;
-    this.process = spawn(program, ["--data-dir", join(this.folder, "data"), "serve", "--listen", `127.0.0.1:${port}`], {
+    this.process = spawn(program, ["--data-dir", join(this.folder, "data"), "--config", this.config, "serve", "--listen", `127.0.0.1:${port}`], {
       stdio: ["ignore", "pipe", "inherit"],
       env,
     });
@@ -58,7 +64,10 @@ export class Server {
   }
 }
 
-export const launch = () => chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
+// The driver does not look on PATH.
+const found = () => execFileSync("sh", ["-c", 'command -v "$0"', process.env.CHROMIUM ?? "chromium"], { encoding: "utf8" }).trim();
+
+export const launch = () => chromium.launch({ executablePath: found(), args: ["--no-sandbox"] });
 
 /** Opens the page in a browser context of its own. */
 export async function open(browser, server, options = {}) {

@@ -45,7 +45,7 @@ function Attachment({ content }: { content: Content }) {
 const pretty = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value, null, 2));
 
 export function Diff({ text }: { text: string }) {
-  const kind = (line: string) => (line.startsWith("+") ? "add" : line.startsWith("-") ? "del" : line.startsWith("@@") ? "at" : "");
+  const kind = (line: string) => (/^(\+\+\+ |--- |@@)/.test(line) ? "at" : line.startsWith("+") ? "add" : line.startsWith("-") ? "del" : "");
   return (
     <pre className="diff" tabIndex={0} role="group" aria-label="difference">
       {text.split("\n").map((line, index) => <span key={index} className={kind(line)}>{line}{"\n"}</span>)}

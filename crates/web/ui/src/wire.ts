@@ -141,6 +141,23 @@ export interface PendingChange {
   operation: string;
   status: string;
   agent: string | null;
-  agents?: (string | null)[];
+  agents: (string | null)[];
   diff: string;
+  hunks: Hunk[];
+}
+
+export interface Hunk {
+  id: string;
+  diff: string;
+  status: string;
+  agent: string | null;
+}
+
+/** A file that stands in the way of a decision; a side without lines is null. */
+export interface FileConflict {
+  file_path: string;
+  reason: string;
+  ours: string | null;
+  base: string | null;
+  theirs: string | null;
 }
