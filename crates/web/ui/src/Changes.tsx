@@ -68,7 +68,7 @@ function Change({ change, done }: { change: PendingChange; done: () => void }) {
       </summary>
       {change.old_path && <p className="muted">was {change.old_path}</p>}
       {change.status === "stale" && <p className="muted">The project has moved on from what this started from. Apply it if it merges, or rebase it onto what is there now.</p>}
-      {hunks.length > 1 ? hunks.map(one) : <Diff text={change.diff.trimEnd()} />}
+      {hunks.length > 1 ? hunks.map(one) : <Diff text={(hunks[0]?.diff ?? change.diff).trimEnd()} />}
       <div className="row">
         <Buttons of={change.file_path} status={change.status} busy={busy} decide={(verdict) => void decide(verdict)} />
         {change.status === "stale" && <button disabled={busy} onClick={() => void decide("rebase")} aria-label={`Rebase ${change.file_path}`}>Rebase</button>}
