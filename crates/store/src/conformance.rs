@@ -95,6 +95,7 @@ macro_rules! store_conformance {
             a_waiting_claimer_is_woken
             messages_are_replaced_in_their_place
             messages_that_grow_are_found_in_all_sessions
+            a_task_that_begins_as_it_is_added_takes_its_chat
             turns_are_replaced_in_their_place
             agent_sessions_are_listed_freshest_first
             interactions_are_settled_once

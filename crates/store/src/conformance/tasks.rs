@@ -206,6 +206,17 @@ pub async fn messages_that_grow_are_found_in_all_sessions(store: &dyn Store) {
     assert_eq!(store.streaming_messages().await.expect("a read"), growing[1..]);
 }
 
+/// A task may be added running, if nothing runs in its chat.
+pub async fn a_task_that_begins_as_it_is_added_takes_its_chat(store: &dyn Store) {
+    let world = World::stored(store).await;
+    let begun = Task { state: TaskState::Running, started_at: Some(at(50)), ..world.task() };
+    write(store, [add(&begun)]).await;
+    assert_eq!(store.task(begun.id).await.expect("a read"), Some(begun.clone()));
+    let second = Task { id: world.task().id, ..begun };
+    assert_eq!(refused(store, "task", add(&second)).await, "another task of its chat is running");
+    assert_eq!(store.claim_task(None, at(60)).await.expect("a claim"), None, "there is nothing to claim");
+}
+
 /// A turn is put when it begins and again when it has ended.
 pub async fn turns_are_replaced_in_their_place(store: &dyn Store) {
     let world = World::stored(store).await;
