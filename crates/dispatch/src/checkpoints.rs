@@ -5,7 +5,7 @@ use boocoder_store::TaskFilter;
 use boocoder_worktree::{Change as FileChange, CommitId, FileDiff, Step, TreeId, WorktreeError};
 
 use crate::command::DispatchError;
-use crate::decisions::Files;
+use crate::decisions::{Files, Plan};
 use crate::dispatcher::Dispatcher;
 use crate::workspace::{Owner, Workspace, keep};
 
@@ -90,11 +90,7 @@ impl Dispatcher {
         let steps: Vec<Step> =
             changes.iter().map(FileChange::steps).collect::<Result<Vec<_>, WorktreeError>>()?.concat();
         let project = self.project(session.project_id).await?;
-        let open = self.begin_steps(&project, Files::Session(id), steps.clone()).await?;
-        if let Err(error) = repository.carry_out(&steps).await {
-            self.end(open).await?;
-            return Err(error.into());
-        }
+        let open = self.carry_out(&repository, &project, &Plan::of_steps(Files::Session(id), steps)).await?;
         let (mut changes, agents) = self.shared.workspaces.compare_by_hand(owner, workspace, None, &target).await?;
         changes.push(boocoder_store::Change::EndDecision { id: open });
         self.shared.workspaces.tell(Some(id), changes, agents).await

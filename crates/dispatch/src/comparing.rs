@@ -8,16 +8,16 @@ use boocoder_model::{
     WorktreeId,
 };
 use boocoder_store::Change;
-use boocoder_wire::{Frame, FrameBody};
-use boocoder_worktree::{FileDiff, RepoPath, Repository, Step, TreeId};
+use boocoder_wire::Frame;
+use boocoder_worktree::{FileDiff, RepoPath, Repository, TreeId};
 use jiff::Timestamp;
 
 use crate::command::DispatchError;
 use crate::env;
 use crate::lane_core::Compared;
 use crate::ledger::{
-    Carried, Contents, Located, Origin, Side, Verdict, Wanted, accepted, blob_of, caught_up, contributors, follow, go,
-    is_deferred, text_blobs, texts_to_follow, without_rejected,
+    Carried, Contents, Located, Origin, Side, Steps, Verdict, Wanted, accepted, blob_of, caught_up, contributors,
+    follow, go, is_deferred, pending_changed, text_blobs, texts_to_follow, without_rejected,
 };
 use crate::limits;
 use crate::log::Entry;
@@ -155,9 +155,8 @@ impl Workspaces {
         if changes.is_empty() {
             return Ok(());
         }
-        let agents = agents.into_iter().map(|agent| agent.map(|name| name.to_string())).collect();
-        let frames = vec![Frame::of_session(FrameBody::PendingChanged { agents })];
-        let frames = if session.is_some() { frames } else { Vec::new() };
+        // Without a session there is nobody to show it to.
+        let frames = session.map(|_| Frame::of_session(pending_changed(agents))).into_iter().collect();
         self.log().write(Entry { session, changes, frames }).await?;
         Ok(())
     }
@@ -216,7 +215,7 @@ fn own(rows: &[PendingChange], worktree: WorktreeId) -> impl Iterator<Item = &Pe
     rows.iter().filter(move |row| row.worktree_id == Some(worktree))
 }
 
-/// The contents of those blobs that are not too large to have lines.
+/// The contents of blobs.
 pub(crate) async fn read(repository: &Repository, ids: BTreeSet<String>) -> Result<Contents, DispatchError> {
     Ok(repository.read_blobs(&ids).await?)
 }
@@ -332,11 +331,9 @@ async fn take_out(
             return Ok((found.clone(), found));
         }
     };
-    let mut steps = vec![Step { path: to.path.clone(), before: found.clone(), after: after.clone() }];
-    if from.path != to.path {
-        steps[0].before = None;
-        steps.push(Step { path: from.path.clone(), before: found.clone(), after: None });
-    }
-    repository.carry_out(&steps).await?;
+    let mut steps = Steps::default();
+    steps.add(from.path.clone(), found.clone(), None);
+    steps.add(to.path.clone(), None, after.clone());
+    repository.carry_out(&steps.into_steps()).await?;
     Ok((found, after))
 }

@@ -77,7 +77,7 @@ pub(crate) struct Shared {
     /// never tell of different ones.
     pub(crate) deciding: Mutex<()>,
     /// What was last looked at for rows that are stale.
-    pub(crate) looked: Mutex<Looked>,
+    pub(crate) looked: std::sync::Mutex<Looked>,
     /// This server, where several share the store.
     pub(crate) server: Option<ServerId>,
     /// Whether agents outlive this process.
@@ -170,7 +170,7 @@ impl Dispatcher {
             broker,
             workspaces,
             deciding: Mutex::default(),
-            looked: Mutex::default(),
+            looked: std::sync::Mutex::default(),
             server: parts.server,
             outlives,
             has_taken_up,

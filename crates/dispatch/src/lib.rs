@@ -117,5 +117,5 @@ pub use checkpoints::{Checkpoint, Moment};
 pub use command::{Accepted, DispatchError, NewMessage, NewTask, SessionRisk, TaskOptions};
 pub use decisions::{NATIVE_AGENT, Pick};
 pub use dispatcher::{DispatchConfig, Dispatcher, Parts};
-pub use ledger::Clash;
+pub use ledger::{Clash, Verdict};
 pub use limits::{AgentKeeping, DispatchLimits};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use boocoder_model::{Chat, ChatId, PendingStatus, Project, ProjectId, Session, SessionId, TaskState};
+use boocoder_model::{Chat, ChatId, Project, ProjectId, Session, SessionId, TaskState};
 use boocoder_store::{Change, StoreError, TaskFilter};
 use boocoder_wire::{Frame, FrameBody};
 
@@ -90,7 +90,7 @@ impl Dispatcher {
         let project = self.project(session.project_id).await?;
         self.shared.workspaces.remove(Owner::Session(id), &project).await?;
         self.shared.workspaces.refused(id);
-        self.shared.looked.lock().await.remove(&id);
+        self.looked().remove(&id);
         self.shared.broker.end(id);
         Ok(())
     }
@@ -155,7 +155,7 @@ impl Dispatcher {
         let project = self.project(session.project_id).await?;
         let risk = self.shared.workspaces.risk(Owner::Session(id), &project).await?;
         let rows = self.store().pending_changes(id).await?;
-        let pending = rows.iter().filter(|row| row.status == PendingStatus::Pending).count();
+        let pending = rows.iter().filter(|row| row.is_open()).count();
         Ok(SessionRisk::new(risk, pending as u64))
     }
 

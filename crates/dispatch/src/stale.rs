@@ -1,8 +1,8 @@
 //! Pending changes that the project has moved on from under, and bringing them onto what it holds by now.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{MutexGuard, PoisonError};
 
-use boocoder_hunks as lines;
 use boocoder_model::{
     BlobRef, DecidedBy, PendingChange, PendingDecision, PendingDecisionKind, PendingId, PendingStatus, SessionId,
 };
@@ -11,22 +11,14 @@ use boocoder_worktree::{Change as FileChange, CommitId, FileDiff, RepoPath, Repo
 
 use crate::command::DispatchError;
 use crate::comparing::{blob, read};
-use crate::decisions::Files;
+use crate::decisions::{Files, Plan};
 use crate::dispatcher::Dispatcher;
 use crate::env;
-use crate::ledger::{Clash, Origin, Side, accepted, is_text, new_row, state, text_blobs};
+use crate::ledger::{Located, Origin, Side, Wanted, accepted, go, new_row, state, text_blobs};
 use crate::workspace::Owner;
 
 /// What rows were last looked at, and against which commit.
 pub(crate) type Looked = BTreeMap<SessionId, (CommitId, Vec<(PendingId, u32)>)>;
-
-fn is_open(status: PendingStatus) -> bool {
-    matches!(status, PendingStatus::Pending | PendingStatus::Stale)
-}
-
-fn has_open(row: &PendingChange) -> bool {
-    is_open(row.status) || row.hunks.iter().any(|hunk| is_open(hunk.status))
-}
 
 impl Dispatcher {
     /// The pending changes of a session, each known to be stale if it is. The project is looked at again only if its HEAD
@@ -49,13 +41,12 @@ impl Dispatcher {
 
     /// Marks what is stale, and what is so no more; says whether anything changed.
     async fn refresh(&self, session: SessionId, rows: &[PendingChange]) -> Result<bool, DispatchError> {
-        let open: Vec<_> = rows.iter().filter(|row| has_open(row)).collect();
+        let open: Vec<_> = rows.iter().filter(|row| row.is_open()).collect();
         let Some(owner) = self.store().session(session).await?.filter(|_| !open.is_empty()) else { return Ok(false) };
         let repository = self.shared.workspaces.repository(&self.project(owner.project_id).await?).await?;
         let head = repository.head().await?;
         let seen = (head.clone(), open.iter().map(|row| (row.id, row.revision)).collect::<Vec<_>>());
-        let mut looked = self.shared.looked.lock().await;
-        if looked.get(&session) == Some(&seen) {
+        if self.looked().get(&session) == Some(&seen) {
             return Ok(false);
         }
         let paths: BTreeSet<RepoPath> = open.iter().map(|row| base_path(row).parse()).collect::<Result<_, _>>()?;
@@ -69,7 +60,7 @@ impl Dispatcher {
             changes.extend(marked(row, is_stale).map(|row| Change::RevisePending(Box::new(row))));
         }
         if changes.is_empty() {
-            looked.insert(session, seen);
+            self.looked().insert(session, seen);
             return Ok(false);
         }
         match self.show(Some(session), changes).await {
@@ -78,6 +69,10 @@ impl Dispatcher {
             Err(DispatchError::Store(StoreError::Conflict { .. })) => Ok(true),
             Err(error) => Err(error),
         }
+    }
+
+    pub(crate) fn looked(&self) -> MutexGuard<'_, Looked> {
+        self.shared.looked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Brings a pending change onto what the project's HEAD holds by now: its lines are merged into that, in the worktree
@@ -90,7 +85,7 @@ impl Dispatcher {
         let _one_at_a_time = self.shared.deciding.lock().await;
         self.finish_open_decisions().await?;
         let row = self.store().pending_change(id).await?.ok_or(DispatchError::NotFound("pending change"))?;
-        if !has_open(&row) {
+        if !row.is_open() {
             return Err(DispatchError::Conflict(format!("it is {}: only what is pending can be rebased", row.status)));
         }
         let (project, owner) = (self.project_of(&row).await?, self.owner_of(&row).await?);
@@ -106,7 +101,7 @@ impl Dispatcher {
         if there == side && there == row.base {
             return Ok(row);
         }
-        let merged = merged(&repository, &row, side.as_ref(), there.as_ref()).await?;
+        let merged = merged(&repository, &row, side, there.clone()).await?;
         let rebased = self.rebased(&repository, &row, there, Some(merged.clone()), &head).await?;
         let changes = follow_up(&row, &rebased);
         let Some(owner) = owner else {
@@ -123,11 +118,7 @@ impl Dispatcher {
             Owner::Session(id) => Files::Session(id),
             Owner::Task(id) => Files::Task(id),
         };
-        let open = self.begin_steps(&project, files, vec![step.clone()]).await?;
-        if let Err(error) = worktree.carry_out(std::slice::from_ref(&step)).await {
-            self.end(open).await?;
-            return Err(error.into());
-        }
+        let open = self.carry_out(worktree, &project, &Plan::of_steps(files, vec![step])).await?;
         let changes = changes.into_iter().chain([Change::EndDecision { id: open }]).collect();
         self.show(row.session_id, changes).await?;
         drop(slot);
@@ -216,7 +207,11 @@ fn follow_up(row: &PendingChange, rebased: &PendingChange) -> Vec<Change> {
     let mut after = row.clone();
     after.revision += 1;
     after.hunks.retain(|hunk| rebased.hunks.iter().all(|moved| moved.id != hunk.id));
-    after.hunks.iter_mut().filter(|hunk| is_open(hunk.status)).for_each(|hunk| hunk.status = PendingStatus::Superseded);
+    after
+        .hunks
+        .iter_mut()
+        .filter(|hunk| hunk.status.is_open())
+        .for_each(|hunk| hunk.status = PendingStatus::Superseded);
     after.status = if after.hunks.is_empty() { PendingStatus::Superseded } else { state(&after) };
     vec![Change::RevisePending(Box::new(after)), Change::AddPending(Box::new(rebased.clone()))]
 }
@@ -225,31 +220,19 @@ fn follow_up(row: &PendingChange, rebased: &PendingChange) -> Vec<Change> {
 async fn merged(
     repository: &Repository,
     row: &PendingChange,
-    side: Option<&BlobRef>,
-    there: Option<&BlobRef>,
+    side: Option<BlobRef>,
+    there: Option<BlobRef>,
 ) -> Result<BlobRef, DispatchError> {
-    let clash = |reason: &str, parts: Option<[String; 3]>| {
-        let [ours, base, theirs] = parts.map_or_else(Default::default, |parts| parts.map(Some));
-        let path = row.file_path.clone();
-        DispatchError::Clash(vec![Clash { path, reason: reason.to_owned(), ours, base, theirs }])
-    };
-    let (Some(side), Some(there), Some(target)) = (side, there, &row.target) else {
-        return Err(clash("the file is not on both sides, so there is nothing to merge", None));
-    };
-    let ids = [side, there, target].map(|side| side.blob.clone());
-    let contents = read(repository, ids.iter().cloned().collect()).await?;
-    let [base, ours, theirs] = ids.map(|id| contents.get(&id).filter(|text| is_text(text)).cloned());
-    let (Some(base), Some(ours), Some(theirs)) = (base, ours, theirs) else {
-        return Err(clash("the file has no lines that could be merged", None));
-    };
-    match lines::merge(&base, &ours, &theirs) {
-        Ok(text) => Ok(BlobRef { blob: repository.write_blob(text).await?, mode: target.mode.clone() }),
-        Err(clashes) => {
-            let told = |side: fn(&lines::Clash) -> &[u8]| -> String {
-                clashes.iter().map(|clash| String::from_utf8_lossy(side(clash)).into_owned()).collect()
-            };
-            let parts = [told(|clash| &clash.ours), told(|clash| &clash.base), told(|clash| &clash.theirs)];
-            Err(clash("the same lines, or lines beside them, were changed there", Some(parts)))
-        }
+    let path: RepoPath = row.file_path.parse()?;
+    let ids = [&side, &there, &row.target].into_iter().flatten();
+    let ids = ids.filter(|side| side.mode.starts_with("100")).map(|side| side.blob.clone());
+    let contents = read(repository, ids.collect()).await?;
+    let from = Located { path: path.clone(), blob: side };
+    let to = Located { path, blob: row.target.clone() };
+    match go(there.as_ref(), &from, &to, &contents) {
+        Ok(Wanted::Blob(Some(blob))) => Ok(blob),
+        Ok(Wanted::Merged(text, mode)) => Ok(BlobRef { blob: repository.write_blob(text).await?, mode }),
+        Ok(Wanted::Blob(None)) => Err(DispatchError::Conflict("what is deleted cannot be rebased".to_owned())),
+        Err(clash) => Err(DispatchError::Clash(vec![clash])),
     }
 }

@@ -18,6 +18,7 @@ use crate::counters;
 use crate::env;
 use crate::lane::{ledger, new_runners, told};
 use crate::lane_core::{Adopted, TakenUp, settlement, task_updated};
+use crate::ledger::pending_changed;
 use crate::log::{Entry, Log};
 use crate::others::Others;
 use crate::recorder::{Subject, touched};
@@ -402,13 +403,7 @@ async fn compare(
         workspaces.compare(task, touched, &project).await
     };
     match compared.await {
-        Ok(compared) => {
-            let named = |agents: Vec<Option<AgentName>>| {
-                let agents = agents.into_iter().map(|agent| agent.map(|name| name.to_string())).collect();
-                FrameBody::PendingChanged { agents }
-            };
-            (compared.changes, compared.agents.map(named))
-        }
+        Ok(compared) => (compared.changes, compared.agents.map(pending_changed)),
         Err(error) => {
             tracing::warn!(task = %task.id, %error, "what an interrupted turn changed could not be read");
             (Vec::new(), None)

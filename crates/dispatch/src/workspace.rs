@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use boocoder_model::{
-    AgentName, ContentPart, PendingChange, PendingStatus, Project, SessionId, Task, TaskId, TaskState, Worktree,
-    WorktreeId,
+    AgentName, ContentPart, PendingChange, Project, SessionId, Task, TaskId, TaskState, Worktree, WorktreeId,
 };
 use boocoder_store::{Change, Store, TaskFilter};
 use boocoder_worktree::{Checkout, CommitId, Git, Repository, Risk, TreeId};
@@ -194,8 +193,7 @@ impl Workspaces {
         if Owner::of(&task) != owner || !task.state.is_final() {
             return Ok(false);
         }
-        let waits = |change: &PendingChange| change.status == PendingStatus::Pending;
-        if self.pending_changes(owner).await?.iter().any(waits) {
+        if self.pending_changes(owner).await?.iter().any(PendingChange::is_open) {
             return Ok(false);
         }
         let project = self.store.project(task.project_id).await?.ok_or(DispatchError::NotFound("project"))?;

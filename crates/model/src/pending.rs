@@ -42,6 +42,20 @@ text_enum! {
     }
 }
 
+impl PendingStatus {
+    /// Whether it waits for a human's decision.
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Pending | Self::Stale)
+    }
+}
+
+impl PendingChange {
+    /// Whether anything of it waits for a human's decision.
+    pub fn is_open(&self) -> bool {
+        self.status.is_open() || self.hunks.iter().any(|hunk| hunk.status.is_open())
+    }
+}
+
 /// One hunk of a pending change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hunk {

@@ -1,8 +1,8 @@
 //! Pending changes: edits that wait for a human.
 
-use boocoder_dispatch::Pick;
-use boocoder_model::{PendingId, PendingStatus};
-use boocoder_wire::http::{ChangeChoice, HunkChoice, NewPending, PendingChange};
+use boocoder_dispatch::{Pick, Verdict};
+use boocoder_model::PendingId;
+use boocoder_wire::http::{ChangeChoice, HunkChoice, NewPending, PendingChange, PickedChange};
 use warp::Filter;
 use warp::http::StatusCode;
 
@@ -12,25 +12,17 @@ use super::{Route, any_of, found, path_id, reply, with};
 use crate::app::App;
 use crate::reject::ApiError;
 
-/// What a human decides on a pending change.
-#[derive(Clone, Copy)]
-enum Decision {
-    Apply,
-    Reject,
-    Revert,
-}
-
 pub(super) fn routes(app: &App) -> Route {
     let path = warp::path!("api" / "sessions" / String / "pending");
     let get = path.and(warp::get()).and(with(app));
     let post = path.and(warp::post()).and(with(app)).and(body(app));
-    let one = |path: warp::filters::BoxedFilter<(String,)>, decision| {
+    let one = |path: warp::filters::BoxedFilter<(String,)>, verdict| {
         let taken = path.and(warp::post()).and(with(app)).and(body(app));
-        taken.then(move |id, app, body| reply(StatusCode::OK, decided(id, app, body, decision))).boxed()
+        taken.then(move |id, app, body| reply(StatusCode::OK, decided(id, app, body, verdict))).boxed()
     };
-    let several = |path: warp::filters::BoxedFilter<(String,)>, decision| {
+    let several = |path: warp::filters::BoxedFilter<(String,)>, verdict| {
         let taken = path.and(warp::post()).and(with(app)).and(body(app));
-        taken.then(move |id, app, body| reply(StatusCode::OK, decided_all(id, app, body, decision))).boxed()
+        taken.then(move |id, app, body| reply(StatusCode::OK, decided_all(id, app, body, verdict))).boxed()
     };
     any_of([
         get.then(|id, app| reply(StatusCode::OK, list(id, app))).boxed(),
@@ -45,17 +37,17 @@ pub(super) fn routes(app: &App) -> Route {
             .and(with(app))
             .then(|id, app| reply(StatusCode::OK, show(id, app)))
             .boxed(),
-        one(warp::path!("api" / "pending" / String / "apply").boxed(), Decision::Apply),
-        one(warp::path!("api" / "pending" / String / "reject").boxed(), Decision::Reject),
-        one(warp::path!("api" / "pending" / String / "revert").boxed(), Decision::Revert),
+        one(warp::path!("api" / "pending" / String / "apply").boxed(), Verdict::Apply),
+        one(warp::path!("api" / "pending" / String / "reject").boxed(), Verdict::Reject),
+        one(warp::path!("api" / "pending" / String / "revert").boxed(), Verdict::Revert),
         warp::path!("api" / "pending" / String / "rebase")
             .and(warp::post())
             .and(with(app))
             .then(|id, app| reply(StatusCode::OK, rebased(id, app)))
             .boxed(),
-        several(warp::path!("api" / "sessions" / String / "pending" / "apply").boxed(), Decision::Apply),
-        several(warp::path!("api" / "sessions" / String / "pending" / "reject").boxed(), Decision::Reject),
-        several(warp::path!("api" / "sessions" / String / "pending" / "revert").boxed(), Decision::Revert),
+        several(warp::path!("api" / "sessions" / String / "pending" / "apply").boxed(), Verdict::Apply),
+        several(warp::path!("api" / "sessions" / String / "pending" / "reject").boxed(), Verdict::Reject),
+        several(warp::path!("api" / "sessions" / String / "pending" / "revert").boxed(), Verdict::Revert),
     ])
 }
 
@@ -81,11 +73,11 @@ async fn show(id: String, app: App) -> Result<PendingChange, ApiError> {
     Ok(found(app.store().pending_change(id).await?, "pending change")?.into())
 }
 
-async fn decided(id: String, app: App, body: Body, decision: Decision) -> Result<PendingChange, ApiError> {
+async fn decided(id: String, app: App, body: Body, verdict: Verdict) -> Result<PendingChange, ApiError> {
     let id: PendingId = path_id(&id, "pending change")?;
     let HunkChoice { hunks } = body.json_or_default()?;
-    let changes = decide(&app, decision, &[Pick { id, hunks }]).await?;
-    found(changes.into_iter().next(), "pending change")
+    let changes = app.dispatcher().decide(verdict, &[Pick { id, hunks }]).await?;
+    Ok(found(changes.into_iter().next(), "pending change")?.into())
 }
 
 async fn rebased(id: String, app: App) -> Result<PendingChange, ApiError> {
@@ -93,36 +85,11 @@ async fn rebased(id: String, app: App) -> Result<PendingChange, ApiError> {
 }
 
 /// Several changes of a session at once; without a choice, all that can be decided on.
-async fn decided_all(id: String, app: App, body: Body, decision: Decision) -> Result<Vec<PendingChange>, ApiError> {
+async fn decided_all(id: String, app: App, body: Body, verdict: Verdict) -> Result<Vec<PendingChange>, ApiError> {
     let session = session_of(&app, &id).await?;
     let ChangeChoice { changes } = body.json_or_default()?;
-    let rows = app.store().pending_changes(session.id).await?;
-    let picks: Vec<Pick> = match changes {
-        Some(changes) => {
-            if changes.iter().any(|picked| rows.iter().all(|row| row.id != picked.id)) {
-                return Err(ApiError::not_found("pending change"));
-            }
-            changes.into_iter().map(|picked| Pick { id: picked.id, hunks: picked.hunks }).collect()
-        }
-        None => {
-            let is_meant = |status: PendingStatus| match decision {
-                Decision::Apply | Decision::Reject => matches!(status, PendingStatus::Pending | PendingStatus::Stale),
-                Decision::Revert => status == PendingStatus::Applied,
-            };
-            let meant =
-                rows.iter().filter(|row| is_meant(row.status) || row.hunks.iter().any(|hunk| is_meant(hunk.status)));
-            meant.map(|row| Pick { id: row.id, hunks: Vec::new() }).collect()
-        }
-    };
-    decide(&app, decision, &picks).await
-}
-
-async fn decide(app: &App, decision: Decision, picks: &[Pick]) -> Result<Vec<PendingChange>, ApiError> {
-    let dispatcher = app.dispatcher();
-    let changes = match decision {
-        Decision::Apply => dispatcher.apply(picks).await,
-        Decision::Reject => dispatcher.reject(picks).await,
-        Decision::Revert => dispatcher.revert(picks).await,
-    };
-    Ok(changes?.into_iter().map(Into::into).collect())
+    let pick = |picked: PickedChange| Pick { id: picked.id, hunks: picked.hunks };
+    let picks = changes.map(|changes| changes.into_iter().map(pick).collect());
+    let changes = app.dispatcher().decide_in(session.id, verdict, picks).await?;
+    Ok(changes.into_iter().map(Into::into).collect())
 }

@@ -127,6 +127,12 @@ async fn two_agents_on_one_file_have_a_badge_each_and_each_hunk_is_decided_on_it
     let rejected = bench.decided(&row, "reject", &[0]).await;
     assert_eq!(of(&rejected, "status"), ["rejected", "applied", "pending"]);
     assert_eq!(bench.working("a.txt"), numbered(&[(8, "eight"), (30, "thirty")]));
+    // One change may be picked twice.
+    let last = json!({"id": row["id"], "hunks": [row["hunks"][2]["id"]]});
+    let twice = json!({"changes": [{"id": row["id"], "hunks": [row["hunks"][1]["id"]]}, last, last]});
+    let (status, done) =
+        server.request("POST", &format!("/api/sessions/{}/pending/apply", bench.session), Some(twice)).await;
+    assert_eq!(status, 200, "{done}");
     let done = bench.decided(&row, "apply", &[]).await;
     assert_eq!((of(&done, "status"), &done["status"]), (vec!["rejected", "applied", "applied"], &json!("applied")));
     assert_eq!(bench.project("a.txt"), bench.working("a.txt"), "all applied, both hold the same");
@@ -255,6 +261,8 @@ async fn a_project_that_moves_on_makes_changes_stale_and_they_can_be_rebased() {
     commit(&place, "a.txt", &numbered(&[(20, "upstream")]));
     let stale = bench.open().await;
     assert_eq!((&stale["status"], of(&stale, "status")), (&json!("stale"), vec!["stale"]));
+    let risk = server.get(&format!("/api/sessions/{}/worktree-risk", bench.session)).await;
+    assert_eq!(risk["pending"], 1, "what is stale waits for a decision too: {risk}");
     let path = format!("/api/pending/{}/rebase", stale["id"].as_str().unwrap());
     let (status, rebased) = server.request("POST", &path, None).await;
     assert_eq!((status, &rebased["status"]), (200, &json!("pending")), "{rebased}");

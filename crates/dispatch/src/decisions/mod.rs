@@ -9,17 +9,16 @@ pub use self::queue::NATIVE_AGENT;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use boocoder_model::{AgentName, HunkId, PendingChange, PendingId, Project, SessionId, TaskState};
+use boocoder_model::{HunkId, PendingChange, PendingId, Project, SessionId, TaskState};
 use boocoder_store::{Change, StoreError, TaskFilter};
-use boocoder_wire::{Frame, FrameBody};
 
+pub(crate) use self::open::Plan;
 pub(crate) use self::place::Files;
 use self::place::Place;
 use crate::command::DispatchError;
 use crate::dispatcher::Dispatcher;
 use crate::env;
 use crate::ledger::{self, Carried, Refusal, Verdict, contributors, outcome};
-use crate::log::Entry;
 use crate::workspace::Owner;
 
 /// What a decision is about: a pending change, or some of its hunks.
@@ -38,67 +37,69 @@ struct Chosen {
 }
 
 impl Dispatcher {
-    /// Writes pending changes, or some of their hunks, to the project's checkout: all of them or none. Doing it again is
-    /// harmless.
+    /// Carries out what a human decides on pending changes, or on some of their hunks: on all of them or on none. Doing it
+    /// again is harmless.
     ///
     /// # Errors
-    /// [`DispatchError::Clash`] if a file there has changed in the same places; [`DispatchError::Conflict`] if one was
-    /// decided otherwise; [`DispatchError::NotFound`] for a change or a hunk that there is not.
-    pub async fn apply(&self, picks: &[Pick]) -> Result<Vec<PendingChange>, DispatchError> {
-        self.decide(Verdict::Apply, picks).await
-    }
-
-    /// Takes pending changes out of the worktree: at once or, while a turn runs in it, when that ends. Doing it again is
-    /// harmless.
-    ///
-    /// # Errors
-    /// As [`Dispatcher::apply`], of the worktree.
-    pub async fn reject(&self, picks: &[Pick]) -> Result<Vec<PendingChange>, DispatchError> {
-        self.decide(Verdict::Reject, picks).await
-    }
-
-    /// Takes applied changes back out of the project's checkout. Doing it again is harmless.
-    ///
-    /// # Errors
-    /// As [`Dispatcher::apply`]; a file that is not as the last decision left it is a clash too.
-    pub async fn revert(&self, picks: &[Pick]) -> Result<Vec<PendingChange>, DispatchError> {
-        self.decide(Verdict::Revert, picks).await
-    }
-
-    async fn decide(&self, verdict: Verdict, picks: &[Pick]) -> Result<Vec<PendingChange>, DispatchError> {
+    /// [`DispatchError::Clash`] if a file has changed in the same places, or, for what is reverted, at all;
+    /// [`DispatchError::Conflict`] if one was decided otherwise; [`DispatchError::NotFound`] for a change or a hunk that
+    /// there is not; [`DispatchError::Invalid`] for refusals in several worktrees.
+    pub async fn decide(&self, verdict: Verdict, picks: &[Pick]) -> Result<Vec<PendingChange>, DispatchError> {
         let _one_at_a_time = self.shared.deciding.lock().await;
         self.finish_open_decisions().await?;
-        let mut rows = Vec::new();
-        for pick in picks {
-            rows.push(self.chosen(pick, verdict).await?);
-        }
         let mut done = Vec::new();
         // One project, or one worktree, at a time.
         let mut groups: Vec<(Place, Vec<Chosen>)> = Vec::new();
-        for (chosen, any) in rows {
+        for pick in picks {
+            let (chosen, any) = self.chosen(pick, verdict).await?;
             if !any {
                 done.push(chosen.row);
                 continue;
             }
             let place = self.place_of(&chosen.row, verdict).await?;
-            match groups.iter_mut().find(|(other, _)| *other == place) {
-                Some((_, rows)) => rows.push(chosen),
-                None => groups.push((place, vec![chosen])),
+            let Some((_, rows)) = groups.iter_mut().find(|(other, _)| *other == place) else {
+                groups.push((place, vec![chosen]));
+                continue;
+            };
+            // One change may be picked hunk by hunk.
+            match rows.iter_mut().find(|other| other.row.id == chosen.row.id) {
+                Some(other) => other.hunks.extend(chosen.hunks),
+                None => rows.push(chosen),
             }
         }
         // What is in no worktree is only recorded, and that last.
         groups.sort_by_key(|(place, _)| place.files == Files::Nowhere);
         if groups.iter().filter(|(place, _)| place.files != Files::Nowhere).count() > 1 {
-            return Err(DispatchError::Invalid(
-                "these changes are of several worktrees: decide on each's alone".into(),
-            ));
+            let text = "these changes are of several worktrees: decide on each's alone";
+            return Err(DispatchError::Invalid(text.to_owned()));
         }
         for (place, rows) in groups {
             done.extend(self.decide_at(&place, verdict, rows).await?);
         }
-        let order = |row: &PendingChange| picks.iter().position(|pick| pick.id == row.id);
-        done.sort_by_key(order);
+        done.sort_by_key(|row| picks.iter().position(|pick| pick.id == row.id));
         Ok(done)
+    }
+
+    /// The same for several changes of a session, or, with none picked, for all that can be decided on so.
+    ///
+    /// # Errors
+    /// As [`Dispatcher::decide`]; [`DispatchError::NotFound`] for a change of another session too.
+    pub async fn decide_in(
+        &self,
+        session: SessionId,
+        verdict: Verdict,
+        picks: Option<Vec<Pick>>,
+    ) -> Result<Vec<PendingChange>, DispatchError> {
+        let rows = self.store().pending_changes(session).await?;
+        let picks = match picks {
+            Some(picks) if picks.iter().all(|pick| rows.iter().any(|row| row.id == pick.id)) => picks,
+            Some(_) => return Err(DispatchError::NotFound("pending change")),
+            None => {
+                let meant = rows.iter().filter(|row| verdict.is_possible(row));
+                meant.map(|row| Pick { id: row.id, hunks: Vec::new() }).collect()
+            }
+        };
+        self.decide(verdict, &picks).await
     }
 
     /// The row that a pick means. Hunks move on when their file does: they are looked for where they are now.
@@ -132,7 +133,8 @@ impl Dispatcher {
         rows: Vec<Chosen>,
     ) -> Result<Vec<PendingChange>, DispatchError> {
         if verdict == Verdict::Reject && self.is_busy(place).await? {
-            return self.put_off(rows).await;
+            // Carried out when the turn ends.
+            return self.refuse(rows, "").await;
         }
         if verdict == Verdict::Reject {
             for chosen in &rows {
@@ -142,36 +144,18 @@ impl Dispatcher {
         let held = self.hold(place).await?;
         let Some(repository) = &held.repository else {
             // A change of a human's own is in no worktree.
-            let at = env::now();
-            let record = |chosen: &Chosen| Carried {
-                kind: verdict,
-                hunks: chosen.hunks.clone(),
-                against: "-".to_owned(),
-                before: None,
-                after: None,
-                rest: None,
-                at,
-            };
-            let carried: Vec<_> = rows.iter().map(record).collect();
-            return self.record(rows, carried, &BTreeMap::new(), None).await;
+            return self.refuse(rows, "-").await;
         };
         let (plan, contents) = self.plan(repository, place, verdict, &rows).await?;
-        let carried = plan.carried();
-        let id = self.begin(&place.project, &plan).await?;
-        if let Err(error) = repository.carry_out(&plan.steps()?).await {
-            self.end(id).await?;
-            return Err(error.into());
-        }
-        match self.record(rows, carried, &contents, Some(id)).await {
+        let id = self.carry_out(repository, &place.project, &plan).await?;
+        match self.record(rows, plan.carried(), &contents, Some(id)).await {
             Ok(rows) => {
                 drop(held);
                 self.decided(&rows).await?;
                 Ok(rows)
             }
             Err(DispatchError::Store(error @ StoreError::Conflict { .. })) => {
-                let undo: Vec<_> = plan.steps()?.into_iter().map(boocoder_worktree::Step::inverse).collect();
-                repository.carry_out(&undo).await?;
-                self.end(id).await?;
+                self.give_up(repository, id, plan.steps()?).await?;
                 tracing::debug!(%error, "a change moved on while it was decided on");
                 Err(DispatchError::Conflict("the change moved on: look at it again".to_owned()))
             }
@@ -204,30 +188,27 @@ impl Dispatcher {
 
     /// Writes changes of pending changes, and shows who has some after them.
     pub(crate) async fn show(&self, session: Option<SessionId>, changes: Vec<Change>) -> Result<(), DispatchError> {
-        let frames = match session {
-            Some(session) => {
-                let agents = contributors(&self.store().pending_changes(session).await?, &changes);
-                vec![Frame::of_session(FrameBody::PendingChanged { agents: names(agents) })]
-            }
+        let rows = match session {
+            Some(session) => self.store().pending_changes(session).await?,
             None => Vec::new(),
         };
-        self.shared.log.write(Entry { session, changes, frames }).await?;
-        Ok(())
+        let agents = contributors(&rows, &changes);
+        self.shared.workspaces.tell(session, changes, agents).await
     }
 
-    /// Records refusals that are carried out when the turn ends.
-    async fn put_off(&self, rows: Vec<Chosen>) -> Result<Vec<PendingChange>, DispatchError> {
+    /// Records refusals that change no file now.
+    async fn refuse(&self, rows: Vec<Chosen>, against: &str) -> Result<Vec<PendingChange>, DispatchError> {
         let at = env::now();
-        let later = |chosen: &Chosen| Carried {
+        let carried = |chosen: &Chosen| Carried {
             kind: Verdict::Reject,
             hunks: chosen.hunks.clone(),
-            against: String::new(),
+            against: against.to_owned(),
             before: None,
             after: None,
             rest: None,
             at,
         };
-        let carried: Vec<_> = rows.iter().map(later).collect();
+        let carried: Vec<_> = rows.iter().map(carried).collect();
         self.record(rows, carried, &BTreeMap::new(), None).await
     }
 
@@ -308,8 +289,4 @@ impl Dispatcher {
         };
         self.project(project.ok_or(DispatchError::NotFound("session"))?).await
     }
-}
-
-fn names(agents: Vec<Option<AgentName>>) -> Vec<Option<String>> {
-    agents.into_iter().map(|agent| agent.map(|name| name.to_string())).collect()
 }

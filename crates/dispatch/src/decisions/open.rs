@@ -19,7 +19,7 @@ use crate::limits;
 
 /// All that is needed to carry a decision out, or to take it back.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     files: Files,
     steps: Vec<PlannedStep>,
     rows: Vec<PlannedRow>,
@@ -33,7 +33,7 @@ struct PlannedStep {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct PlannedRow {
+pub(crate) struct PlannedRow {
     id: PendingId,
     revision: u32,
     kind: Verdict,
@@ -100,6 +100,11 @@ impl Plan {
         Self { files, steps: steps.collect(), rows }
     }
 
+    /// Steps that stand for no row.
+    pub(crate) fn of_steps(files: Files, steps: Vec<Step>) -> Self {
+        Self::new(files, steps, Vec::new())
+    }
+
     pub(super) fn steps(&self) -> Result<Vec<Step>, WorktreeError> {
         let step = |step: &PlannedStep| {
             let blob = |blob: &Option<Blob>| blob.clone().map(Into::into);
@@ -114,28 +119,38 @@ impl Plan {
 }
 
 impl Dispatcher {
-    /// Writes down that a decision is being carried out.
-    pub(super) async fn begin(&self, project: &Project, plan: &Plan) -> Result<DecisionId, DispatchError> {
-        let id = DecisionId::from_uuid(env::new_id());
+    /// Carries a plan out, written down as open before the first file is changed; whoever records its outcome ends it. If
+    /// it fails, the files are as before.
+    pub(crate) async fn carry_out(
+        &self,
+        repository: &Repository,
+        project: &Project,
+        plan: &Plan,
+    ) -> Result<DecisionId, DispatchError> {
+        let (id, steps) = (DecisionId::from_uuid(env::new_id()), plan.steps()?);
         let body = serde_json::to_string(plan).map_err(|error| DispatchError::Invalid(error.to_string()))?;
-        let server = self.shared.server;
-        let open = OpenDecision { id, project_id: project.id, server, body: RawJson::new(body), at: env::now() };
+        let (server, body) = (self.shared.server, RawJson::new(body));
+        let open = OpenDecision { id, project_id: project.id, server, body, at: env::now() };
         self.write(None, vec![Change::BeginDecision(Box::new(open))]).await?;
+        if let Err(error) = repository.carry_out(&steps).await {
+            self.give_up(repository, id, steps).await?;
+            return Err(error.into());
+        }
         Ok(id)
     }
 
-    /// The same for steps that stand for no row.
-    pub(crate) async fn begin_steps(
+    /// Puts back what was written of a decision, and takes it away.
+    pub(super) async fn give_up(
         &self,
-        project: &Project,
-        files: Files,
+        repository: &Repository,
+        id: DecisionId,
         steps: Vec<Step>,
-    ) -> Result<DecisionId, DispatchError> {
-        self.begin(project, &Plan::new(files, steps, Vec::new())).await
+    ) -> Result<(), DispatchError> {
+        take_back(repository, steps).await;
+        self.end(id).await
     }
 
-    /// Takes a decision away that was not carried out.
-    pub(crate) async fn end(&self, id: DecisionId) -> Result<(), DispatchError> {
+    async fn end(&self, id: DecisionId) -> Result<(), DispatchError> {
         Ok(self.write(None, vec![Change::EndDecision { id }]).await?)
     }
 
@@ -175,8 +190,7 @@ impl Dispatcher {
         let steps = plan.steps()?;
         if let Err(error) = repository.carry_out(&steps).await {
             tracing::warn!(decision = %id, %error, "a decision that was begun is taken back");
-            take_back(repository, steps).await;
-            return self.end(id).await;
+            return self.give_up(repository, id, steps).await;
         }
         let mut rows = Vec::new();
         for planned in &plan.rows {
@@ -186,8 +200,7 @@ impl Dispatcher {
                 }
                 Some(_) | None => {
                     tracing::warn!(decision = %id, change = %planned.id, "a change moved on before it was decided on");
-                    take_back(repository, steps).await;
-                    return self.end(id).await;
+                    return self.give_up(repository, id, steps).await;
                 }
             }
         }

@@ -103,10 +103,9 @@ impl Dispatcher {
         let row = new_row(&file, None, &contents, &origin, env::now(), &mut env::new_id);
         let _one_at_a_time = self.shared.deciding.lock().await;
         let rows = self.store().pending_changes(session).await?;
-        let is_open = |status| matches!(status, PendingStatus::Pending | PendingStatus::Stale);
-        let earlier = rows.into_iter().filter(|earlier| {
-            earlier.worktree_id.is_none() && earlier.file_path == row.file_path && is_open(earlier.status)
-        });
+        let earlier = rows
+            .into_iter()
+            .filter(|earlier| earlier.worktree_id.is_none() && earlier.file_path == row.file_path && earlier.is_open());
         let mut changes: Vec<_> = earlier.map(superseded).collect();
         changes.push(Change::AddPending(Box::new(row.clone())));
         self.show(Some(session), changes).await?;
@@ -121,7 +120,7 @@ fn native(agent: Option<AgentName>) -> AgentName {
 fn superseded(mut row: PendingChange) -> Change {
     row.revision += 1;
     row.status = PendingStatus::Superseded;
-    let open = row.hunks.iter_mut().filter(|hunk| matches!(hunk.status, PendingStatus::Pending | PendingStatus::Stale));
+    let open = row.hunks.iter_mut().filter(|hunk| hunk.status.is_open());
     open.for_each(|hunk| hunk.status = PendingStatus::Superseded);
     Change::RevisePending(Box::new(row))
 }

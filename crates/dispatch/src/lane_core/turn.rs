@@ -16,6 +16,7 @@ use super::{
     Action, Compared, Current, LaneCore, Live, Phase, Prepared, Preparing, TurnStart, after, settlement, task_updated,
 };
 use crate::history::{noted, primed};
+use crate::ledger::pending_changed;
 use crate::limits::{self, DispatchLimits};
 use crate::recorder::{Recorder, touched};
 
@@ -350,10 +351,7 @@ impl LaneCore {
             subject
                 .frame(FrameBody::MessageComplete { status: message.status.to_string(), error: message.error.clone() }),
         );
-        if let Some(agents) = compared.agents {
-            let agents = agents.into_iter().map(|agent| agent.map(|name| name.to_string())).collect();
-            frames.push(subject.frame(FrameBody::PendingChanged { agents }));
-        }
+        frames.extend(compared.agents.map(|agents| subject.frame(pending_changed(agents))));
         let mut changes = vec![Change::PutMessage(Box::new(message)), Change::PutTurn(turn)];
         changes.extend(charges);
         changes.extend(compared.changes);

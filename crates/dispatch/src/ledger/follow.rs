@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use boocoder_model::{AgentName, BlobRef, PendingChange, PendingId, PendingStatus};
 use boocoder_store::Change;
+use boocoder_wire::FrameBody;
 use boocoder_worktree::FileDiff;
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -16,11 +17,11 @@ pub(crate) type Accepted<'a> = &'a (dyn Fn(&PendingChange) -> Option<BlobRef> + 
 /// Whether a row says of its file just what the worktree's diff says, so that it stands as it is.
 pub(crate) fn stands(row: &PendingChange, file: &FileDiff, accepted: Accepted<'_>) -> bool {
     let change = &file.change;
-    let is_open = |status: PendingStatus| {
-        matches!(status, PendingStatus::Pending | PendingStatus::Stale | PendingStatus::Reverted)
-    };
+    let is_offered = |status: PendingStatus| status.is_open() || status == PendingStatus::Reverted;
     // What a human refused while the agent worked is in the worktree until the turn ends.
-    (is_open(row.status) || row.hunks.iter().any(|hunk| is_open(hunk.status)) || row.decisions.iter().any(is_deferred))
+    (is_offered(row.status)
+        || row.hunks.iter().any(|hunk| is_offered(hunk.status))
+        || row.decisions.iter().any(is_deferred))
         && row.file_path == change.path.as_str()
         && row.target == change.target
         && accepted(row) == change.base
@@ -85,12 +86,11 @@ pub(crate) fn follow(
     for row in existing.iter().filter(|row| is_own(row, origin) && !standing.contains(&row.id)) {
         let mut after = row.clone();
         after.hunks.retain(|hunk| !moved.contains(&hunk.id));
-        let is_open = |status| matches!(status, PendingStatus::Pending | PendingStatus::Stale);
-        for hunk in after.hunks.iter_mut().filter(|hunk| is_open(hunk.status)) {
+        for hunk in after.hunks.iter_mut().filter(|hunk| hunk.status.is_open()) {
             hunk.status = PendingStatus::Superseded;
         }
         let all_moved = after.hunks.is_empty() && !row.hunks.is_empty();
-        after.status = if all_moved || (row.hunks.is_empty() && is_open(row.status)) {
+        after.status = if all_moved || (row.hunks.is_empty() && row.status.is_open()) {
             PendingStatus::Superseded
         } else {
             state(&after)
@@ -109,6 +109,11 @@ pub(crate) fn follow(
     changes
 }
 
+/// The frame that says who has pending changes now.
+pub(crate) fn pending_changed(agents: Vec<Option<AgentName>>) -> FrameBody {
+    FrameBody::PendingChanged { agents: agents.into_iter().map(|agent| agent.map(|name| name.to_string())).collect() }
+}
+
 fn is_about(file: &FileDiff, row: &PendingChange) -> bool {
     file.change.path.as_str() == row.file_path
 }
@@ -119,9 +124,8 @@ fn is_own(row: &PendingChange, origin: &Origin) -> bool {
 
 /// Who made what a row offers still, a human (none) first.
 pub(crate) fn makers(row: &PendingChange) -> BTreeSet<Option<AgentName>> {
-    let is_open = |status| matches!(status, PendingStatus::Pending | PendingStatus::Stale);
-    let of_hunks = row.hunks.iter().filter(|hunk| is_open(hunk.status)).map(|hunk| hunk.agent.clone());
-    let of_row = (row.hunks.is_empty() && is_open(row.status)).then(|| row.agent.clone());
+    let of_hunks = row.hunks.iter().filter(|hunk| hunk.status.is_open()).map(|hunk| hunk.agent.clone());
+    let of_row = (row.hunks.is_empty() && row.status.is_open()).then(|| row.agent.clone());
     of_hunks.chain(of_row).collect()
 }
 

@@ -10,11 +10,12 @@ mod verdict;
 
 use std::collections::BTreeMap;
 
-pub(crate) use self::follow::{contributors, follow, texts_to_follow};
+pub(crate) use self::follow::{contributors, follow, pending_changed, texts_to_follow};
 pub use self::plan::Clash;
 pub(crate) use self::plan::{Located, Steps, Wanted, blob_of, go};
 pub(crate) use self::row::{Origin, Side, accepted, new_row, side, state, text_blobs, without_rejected};
-pub(crate) use self::verdict::{Carried, Refusal, Verdict, caught_up, choose, is_deferred, outcome, put_off};
+pub use self::verdict::Verdict;
+pub(crate) use self::verdict::{Carried, Refusal, caught_up, choose, is_deferred, outcome, put_off};
 
 /// The contents of blobs by their ids. One that is not in here has no lines: it is too large, or nobody needs them.
 pub(crate) type Contents = BTreeMap<String, Vec<u8>>;

@@ -215,9 +215,7 @@ pub(crate) fn new_row(
         };
         let stays = |index: &usize| {
             let before = predecessor.and_then(|before| before.hunks.get(known[*index].origin.0));
-            before.filter(|hunk| {
-                matches!(hunk.status, PendingStatus::Pending | PendingStatus::Stale | PendingStatus::Reverted)
-            })
+            before.filter(|hunk| hunk.status.is_open() || hunk.status == PendingStatus::Reverted)
         };
         let before = (0..known.len()).filter(is_same).find_map(|index| stays(&index).map(|hunk| (index, hunk)));
         let hunk = match before {

@@ -12,12 +12,15 @@ use serde::{Deserialize, Serialize};
 use super::row::{Lines, hunk, in_target, lines_of, text};
 use super::{Contents, state};
 
-/// What a human decides.
+/// What a human decides on pending changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Verdict {
+pub enum Verdict {
+    /// To write them to the project's checkout.
     Apply,
+    /// To take them out of the worktree: at once or, while a turn runs in it, when that ends.
     Reject,
+    /// To take what was applied back out of the project's checkout.
     Revert,
 }
 
@@ -57,9 +60,14 @@ impl Verdict {
 
     const fn begins_at(self, status: PendingStatus) -> bool {
         match self {
-            Self::Apply | Self::Reject => matches!(status, PendingStatus::Pending | PendingStatus::Stale),
+            Self::Apply | Self::Reject => status.is_open(),
             Self::Revert => matches!(status, PendingStatus::Applied),
         }
+    }
+
+    /// Whether anything of a row can be decided on so.
+    pub(crate) fn is_possible(self, row: &PendingChange) -> bool {
+        self.begins_at(row.status) || row.hunks.iter().any(|hunk| self.begins_at(hunk.status))
     }
 
     const fn kind(self) -> PendingDecisionKind {

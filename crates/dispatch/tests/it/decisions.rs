@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use boocoder_dispatch::{DispatchError, Pick};
+use boocoder_dispatch::{DispatchError, Pick, Verdict};
 use boocoder_model::{AgentName, HunkId, PendingChange, PendingStatus};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -29,12 +29,6 @@ enum Op {
     Turn(Edit),
     ByHand(Edit),
     Decide(Verdict, Index, Vec<bool>),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    Apply,
-    Reject,
 }
 
 /// What becomes of all that is open in the end.
@@ -116,10 +110,6 @@ fn tree(dir: &Path) -> String {
     git(dir, Some(index.path()), &["write-tree"])
 }
 
-fn is_open(status: PendingStatus) -> bool {
-    matches!(status, PendingStatus::Pending | PendingStatus::Stale)
-}
-
 fn rows(bench: &Bench) -> Vec<PendingChange> {
     bench.run(async |dispatcher| dispatcher.store().pending_changes(bench.session()).await.unwrap())
 }
@@ -141,16 +131,12 @@ fn turn(bench: &Bench, worktree: &Path, edit: &Edit) {
 }
 
 fn decide(bench: &Bench, verdict: Verdict, picks: &[Pick]) -> Result<Vec<PendingChange>, DispatchError> {
-    bench.run(async |dispatcher| match verdict {
-        Verdict::Apply => dispatcher.apply(picks).await,
-        Verdict::Reject => dispatcher.reject(picks).await,
-    })
+    bench.run(async |dispatcher| dispatcher.decide(verdict, picks).await)
 }
 
 /// All that can be decided on.
 fn all_open(bench: &Bench) -> Vec<Pick> {
-    let has_open = |row: &&PendingChange| is_open(row.status) || row.hunks.iter().any(|hunk| is_open(hunk.status));
-    rows(bench).iter().filter(has_open).map(|row| Pick { id: row.id, hunks: Vec::new() }).collect()
+    rows(bench).iter().filter(|row| row.is_open()).map(|row| Pick { id: row.id, hunks: Vec::new() }).collect()
 }
 
 fn play(ops: &[Op], base: &Edit, end: End) -> Result<(), TestCaseError> {
@@ -189,7 +175,7 @@ fn play(ops: &[Op], base: &Edit, end: End) -> Result<(), TestCaseError> {
                 let pick = &open[row.index(open.len())];
                 let known = rows(&bench);
                 let row = known.iter().find(|row| row.id == pick.id).unwrap();
-                let choice = row.hunks.iter().filter(|hunk| is_open(hunk.status)).zip(hunks.iter().cycle());
+                let choice = row.hunks.iter().filter(|hunk| hunk.status.is_open()).zip(hunks.iter().cycle());
                 let hunks: Vec<HunkId> = choice.filter(|(_, chosen)| **chosen).map(|(hunk, _)| hunk.id).collect();
                 match decide(&bench, *verdict, &[Pick { id: row.id, hunks }]) {
                     // What a human has just changed there is not overwritten.
@@ -228,7 +214,7 @@ fn play(ops: &[Op], base: &Edit, end: End) -> Result<(), TestCaseError> {
                     || row.hunks.iter().any(|hunk| hunk.status == PendingStatus::Applied)
             });
             let picks: Vec<_> = applied.map(|row| Pick { id: row.id, hunks: Vec::new() }).collect();
-            bench.run(async |dispatcher| dispatcher.revert(&picks).await.unwrap());
+            decide(&bench, Verdict::Revert, &picks).unwrap();
             prop_assert_eq!(tree(&project), baseline, "all is taken back: {:#?}", rows(&bench));
         }
     }
