@@ -21,6 +21,7 @@ use crate::ledger::{
 };
 use crate::limits;
 use crate::log::Entry;
+use crate::touched::Touched;
 use crate::workspace::{Owner, Workspace, Workspaces, keep};
 
 /// The accepted sides of rows, as blobs.
@@ -32,7 +33,7 @@ impl Workspaces {
     pub(crate) async fn compare(
         &self,
         task: &Task,
-        touched: &BTreeSet<String>,
+        touched: Touched,
         project: &Project,
     ) -> Result<Compared, DispatchError> {
         let owner = Owner::of(task);
@@ -44,6 +45,7 @@ impl Workspaces {
             task_id: Some(task.id),
             worktree_id: Some(workspace.id()),
             agent: Some(task.agent.clone()),
+            touched: touched.within(workspace.path()),
         };
         let rows = self.pending_changes(owner).await?;
         let (existing, caught_up) =
@@ -63,13 +65,7 @@ impl Workspaces {
         }
         compared.changes = caught_up;
         if !self.is_compared(workspace, &snapshot.tree) {
-            let root = workspace.path().to_owned();
-            let is_own = |path: &str| {
-                let named = |named: &String| {
-                    Path::new(named).strip_prefix(&root).unwrap_or(Path::new(named)) == Path::new(path)
-                };
-                alone || touched.iter().any(named)
-            };
+            let is_own = |path: &str| alone || origin.touched.names(path);
             let more = bring_in_line(workspace, &existing, &snapshot.tree, &origin, &is_own).await?;
             compared.changes.extend(more);
             keep(workspace, &snapshot.tree, owner, Some(task)).await?;
@@ -135,7 +131,7 @@ impl Workspaces {
             Owner::Session(_) => None,
             Owner::Task(id) => Some(id),
         };
-        let origin = Origin { session_id, task_id, worktree_id: Some(workspace.id()), agent: None };
+        let origin = Origin { session_id, task_id, worktree_id: Some(workspace.id()), ..Origin::default() };
         let rows = self.pending_changes(owner).await?;
         let is_own = |path: &str| paths.is_none_or(|paths| paths.contains(path));
         let changes = bring_in_line(workspace, &rows, tree, &origin, &is_own).await?;

@@ -109,6 +109,7 @@ mod sessions;
 mod stale;
 mod sweep;
 mod takeover;
+mod touched;
 mod workspace;
 
 pub use boocoder_usage_mapper::{Price, PriceTable};

@@ -1,10 +1,6 @@
 //! What an agent says in a turn, as frames for its clients and as the message that is kept.
 
-use std::collections::BTreeSet;
-
-use boocoder_model::{
-    AgentEvent, ChatId, Message, MessageId, TaskId, ToolCallId, ToolCallSnapshot, ToolContent, UsageTotals,
-};
+use boocoder_model::{AgentEvent, ChatId, Message, MessageId, TaskId, ToolCallId, ToolCallSnapshot, UsageTotals};
 use boocoder_usage_mapper::UsageMapper;
 use boocoder_wire::{Frame, FrameBody, UsageView};
 use indexmap::IndexMap;
@@ -104,19 +100,6 @@ impl Recorder {
     pub(crate) fn message(&self) -> Message {
         Message { tool_calls: self.tool_calls.values().cloned().collect(), ..self.message.clone() }
     }
-}
-
-/// The files that a message's tool calls name, as the agent names them.
-pub(crate) fn touched(message: &Message) -> BTreeSet<String> {
-    let changed = |content: &ToolContent| match content {
-        ToolContent::Diff { path, .. } => Some(path.clone()),
-        ToolContent::Part(_) | ToolContent::Terminal { .. } | ToolContent::Unknown(_) => None,
-    };
-    let named = |call: &ToolCallSnapshot| {
-        let locations = call.locations.iter().map(|at| at.path.clone());
-        locations.chain(call.content.iter().filter_map(changed)).collect::<Vec<_>>()
-    };
-    message.tool_calls.iter().flat_map(named).collect()
 }
 
 /// The frame of an event that belongs to no turn.

@@ -161,6 +161,7 @@ impl Dispatcher {
             task_id: row.task_id,
             worktree_id: row.worktree_id,
             agent: row.agent.clone(),
+            ..Origin::default()
         };
         let mut rebased = new_row(&file, Some(row), &contents, &origin, env::now(), &mut env::new_id);
         rebased.hunks.iter_mut().filter(|hunk| hunk.status == PendingStatus::Stale).for_each(|hunk| {

@@ -21,10 +21,11 @@ use crate::lane_core::{Adopted, TakenUp, settlement, task_updated};
 use crate::ledger::pending_changed;
 use crate::log::{Entry, Log};
 use crate::others::Others;
-use crate::recorder::{Subject, touched};
+use crate::recorder::Subject;
 use crate::replay;
 use crate::scheduler;
 use crate::takeover::end_activity;
+use crate::touched::Touched;
 use crate::workspace::{Owner, Workspaces};
 
 /// Why a turn that was running then has failed.
@@ -333,7 +334,7 @@ pub(crate) async fn settle_task(
     task.output_summary = Some(reason.clone());
     task.outcome = Some(outcome.clone());
     let (mut changes, mut frames) = (Vec::new(), Vec::new());
-    let mut named = BTreeSet::new();
+    let mut named = Touched::default();
     let turns = store.turns_of_task(task.id).await?;
     for message in store.messages_of_task(task.id).await? {
         let subject =
@@ -357,7 +358,7 @@ pub(crate) async fn settle_task(
                         error: said.error.clone(),
                     }),
                 );
-                named.extend(touched(&said));
+                named.extend(Touched::by(&said));
                 changes.push(Change::PutMessage(Box::new(said)));
             }
             (MessageRole::User, MessageStatus::Queued) => {
@@ -382,7 +383,7 @@ pub(crate) async fn settle_task(
     }
     let subject = Subject { chat_id: task.chat_id, message_id: None, task_id: Some(task.id) };
     // What it had changed by then is its agent's, not that of whoever works there next.
-    let (more, frame) = compare(store, workspaces, &task, &named).await;
+    let (more, frame) = compare(store, workspaces, &task, named).await;
     changes.extend(more);
     frames.extend(frame.map(|body| subject.frame(body)));
     frames.push(subject.frame(task_updated(&task)));
@@ -396,7 +397,7 @@ async fn compare(
     store: &Arc<dyn Store>,
     workspaces: &Workspaces,
     task: &Task,
-    touched: &BTreeSet<String>,
+    touched: Touched,
 ) -> (Vec<Change>, Option<FrameBody>) {
     let compared = async {
         let project = store.project(task.project_id).await?.ok_or(DispatchError::NotFound("project"))?;

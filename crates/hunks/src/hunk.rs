@@ -116,7 +116,7 @@ pub(crate) fn gather<O: PartialEq>(blocks: Vec<(Block, O)>, base_len: usize) -> 
 }
 
 /// The hunks that are known by the lines they cover: those between `base` and `target` once more, each change given to the
-/// one that covers it. What none covers is left out.
+/// one that covers it, and lines that were only put in to whichever covers each. What none covers is left out.
 pub fn recall<O: Clone>(
     base: &[u8],
     target: &[u8],
@@ -125,8 +125,12 @@ pub fn recall<O: Clone>(
     let blocks = blocks(&lines(base), &lines(target));
     let within = |inner: &Range<usize>, outer: &Range<usize>| outer.start <= inner.start && inner.end <= outer.end;
     let of = |(old, new, origin): (Range<usize>, Range<usize>, O)| {
-        let covered = blocks.iter().filter(|block| within(&block.old, &old) && within(&block.new, &new));
-        Hunk { blocks: covered.cloned().collect(), old, new, origin }
+        let covered = blocks.iter().filter(|block| within(&block.old, &old)).filter_map(|block| {
+            let part = block.new.start.max(new.start)..block.new.end.min(new.end);
+            let is_covered = if block.old.is_empty() { !part.is_empty() } else { part == block.new };
+            is_covered.then(|| Block { old: block.old.clone(), new: part })
+        });
+        Hunk { blocks: covered.collect(), old, new, origin }
     };
     known.into_iter().map(of).collect()
 }

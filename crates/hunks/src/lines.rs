@@ -36,3 +36,8 @@ pub(crate) fn blocks(old: &[&[u8]], new: &[&[u8]]) -> Vec<Block> {
 pub(crate) fn touch(one: &Range<usize>, other: &Range<usize>) -> bool {
     one.start <= other.end && other.start <= one.end
 }
+
+/// Whether two ranges share a line.
+pub(crate) fn overlap(one: &Range<usize>, other: &Range<usize>) -> bool {
+    one.start < other.end && other.start < one.end
+}

@@ -107,6 +107,46 @@ fn of<'a>(row: &'a Value, field: &str) -> Vec<&'a str> {
 }
 
 #[tokio::test]
+async fn a_hunk_names_the_tool_call_that_made_it_where_one_says_so() {
+    let place = with_two_agents();
+    commit(&place, "a.txt", &numbered(&[]));
+    let server = place.serve().await;
+    let bench = Bench::new(&place, &server).await;
+    let task = bench.turn("demo", "edit a.txt line 5 => five 5\nshell sed -i 's/^line 30$/thirty/' a.txt").await;
+    let messages = server.get(&format!("/api/sessions/{}/messages", bench.session)).await;
+    let calls: Vec<_> = messages[1]["tool_calls"].as_array().unwrap().iter().collect();
+    let edit = calls.iter().find(|call| call["kind"] == "edit").unwrap();
+    let row = bench.open().await;
+    assert_eq!(of(&row, "tool_call_id"), [edit["id"].as_str().unwrap(), "-"], "{row}");
+    assert_eq!(row["hunks"][1]["task_id"], task["id"]);
+    // It stays known when another turn changes the file elsewhere.
+    bench.turn("other", "shell sed -i 's/^line 20$/twenty/' a.txt").await;
+    assert_eq!(of(&bench.open().await, "tool_call_id"), [edit["id"].as_str().unwrap(), "-", "-"]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_new_file_that_two_agents_wrote_has_hunks_of_both() {
+    let place = with_two_agents();
+    let server = place.serve().await;
+    let bench = Bench::new(&place, &server).await;
+    bench.turn("demo", "shell printf 'one\\ntwo\\n' > new.txt").await;
+    bench.turn("other", "shell printf 'three\\n' >> new.txt").await;
+    let row = bench.open().await;
+    assert_eq!((of(&row, "agent"), &row["operation"]), (vec!["demo", "other"], &json!("create")), "{row}");
+    bench.decided(&row, "apply", &[1]).await;
+    assert_eq!(bench.project("new.txt"), "three\n");
+    bench.decided(&bench.open().await, "apply", &[0]).await;
+    assert_eq!(bench.project("new.txt"), "one\ntwo\nthree\n");
+    let row = bench.rows().await.into_iter().find(|row| row["status"] == "applied").unwrap();
+    bench.decided(&row, "revert", &[1]).await;
+    assert_eq!(bench.project("new.txt"), "one\ntwo\n");
+    bench.decided(&row, "revert", &[0]).await;
+    assert!(!place.path().join("new.txt").exists());
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn two_agents_on_one_file_have_a_badge_each_and_each_hunk_is_decided_on_its_own() {
     let place = with_two_agents();
     commit(&place, "a.txt", &numbered(&[]));

@@ -99,7 +99,7 @@ impl Dispatcher {
         let file = diff(&repository, &path, queued).await?;
         let sides = file.change.base.iter().chain(&file.change.target).map(|side| side.blob.clone());
         let contents = read(&repository, sides.collect()).await?;
-        let origin = Origin { session_id: Some(session), task_id: None, worktree_id: None, agent };
+        let origin = Origin { session_id: Some(session), agent, ..Origin::default() };
         let row = new_row(&file, None, &contents, &origin, env::now(), &mut env::new_id);
         let _one_at_a_time = self.shared.deciding.lock().await;
         let rows = self.store().pending_changes(session).await?;

@@ -1,6 +1,5 @@
 //! What a lane sets going and is told of later: whatever takes time, so that the lane itself never waits.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use boocoder_model::{
 };
 use boocoder_store::{Change, StatsQuery, Store, StoreError, TaskFilter};
 use boocoder_usage_mapper::UsageMapper;
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -22,12 +22,11 @@ use crate::core;
 use crate::counters;
 use crate::env;
 use crate::history::history;
-use jiff::Timestamp;
-
 use crate::lane_core::{Compared, Input, Opening, Prepared, Preparing};
 use crate::limits;
 use crate::log::{Entry, Queued, gone};
 use crate::scheduler::is_of_task;
+use crate::touched::Touched;
 use crate::workspace::Owner;
 
 /// Tells what became of an entry.
@@ -226,10 +225,10 @@ impl Lane {
         }));
     }
 
-    pub(super) fn compare(&mut self, task: Box<Task>, touched: BTreeSet<String>) {
+    pub(super) fn compare(&mut self, task: Box<Task>, touched: Touched) {
         let parts = Arc::clone(&self.parts);
         self.steps.push(Box::pin(async move {
-            let compared = match compare(&parts, &task, &touched).await {
+            let compared = match compare(&parts, &task, touched).await {
                 Ok(compared) => compared,
                 Err(error) => Compared { failure: Some(error.to_string()), ..Compared::default() },
             };
@@ -387,7 +386,7 @@ async fn worktree(parts: &LaneParts, task: &Task) -> Result<PathBuf, DispatchErr
     Ok(workspace.path().to_owned())
 }
 
-async fn compare(parts: &LaneParts, task: &Task, touched: &BTreeSet<String>) -> Result<Compared, DispatchError> {
+async fn compare(parts: &LaneParts, task: &Task, touched: Touched) -> Result<Compared, DispatchError> {
     let project = parts.store.project(task.project_id).await?.ok_or(DispatchError::NotFound("project"))?;
     parts.workspaces.compare(task, touched, &project).await
 }

@@ -18,7 +18,7 @@ mod model;
 mod tests;
 mod turn;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use boocoder_backend::{BackendError, Delivery, Prompt, RunnerState, SessionInfo};
@@ -39,6 +39,7 @@ use self::keeping::Keeping;
 use crate::limits::DispatchLimits;
 use crate::log::Entry;
 use crate::recorder::{Recorder, Subject};
+use crate::touched::Touched;
 
 /// Something that a lane is told.
 #[derive(Debug)]
@@ -93,8 +94,8 @@ pub(crate) enum Action {
     LookBefore(Box<Task>, Timestamp),
     /// Hand the agent this answer: its question was never shown, or is settled already.
     Answer(InteractionId, Answer),
-    /// Compare the worktree with its baseline. The paths are those that the turn's tool calls named.
-    Compare(Box<Task>, BTreeSet<String>),
+    /// Compare the worktree with its baseline, given what the turn's tool calls named.
+    Compare(Box<Task>, Touched),
     /// Write the end of the turn, and report when it is committed.
     Settle(Entry),
     /// Close the agent session, if one is open, and forget its runner.

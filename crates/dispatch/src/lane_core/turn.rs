@@ -18,7 +18,8 @@ use super::{
 use crate::history::{noted, primed};
 use crate::ledger::pending_changed;
 use crate::limits::{self, DispatchLimits};
-use crate::recorder::{Recorder, touched};
+use crate::recorder::Recorder;
+use crate::touched::Touched;
 
 impl LaneCore {
     pub(super) fn run(&mut self, mut task: Box<Task>, start: TurnStart, now: Timestamp) -> Vec<Action> {
@@ -304,7 +305,7 @@ impl LaneCore {
         if !changes.is_empty() {
             actions.push(Action::Write(self.entry(changes, frames)));
         }
-        actions.push(Action::Compare(current.task.clone(), touched(&current.recorder.message())));
+        actions.push(Action::Compare(current.task.clone(), Touched::by(&current.recorder.message())));
         self.stopped = outcome.status == TurnStatus::Cancelled;
         self.phase = Phase::Settling(current, outcome);
         actions
@@ -384,7 +385,7 @@ impl LaneCore {
         current.refusals += 1;
         match current.refusals {
             0..=limits::SETTLE_TRIES => {
-                vec![Action::Compare(current.task.clone(), touched(&current.recorder.message()))]
+                vec![Action::Compare(current.task.clone(), Touched::by(&current.recorder.message()))]
             }
             tries if tries == limits::SETTLE_TRIES + 1 => {
                 self.compared(Compared { failure: Some(reason), ..Compared::default() }, now)

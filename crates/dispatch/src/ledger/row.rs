@@ -12,14 +12,17 @@ use uuid::Uuid;
 
 use super::Contents;
 use super::verdict::is_deferred;
+use crate::touched::Touched;
 
 /// Who made a change, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Origin {
     pub(crate) session_id: Option<SessionId>,
     pub(crate) task_id: Option<TaskId>,
     pub(crate) worktree_id: Option<WorktreeId>,
     pub(crate) agent: Option<AgentName>,
+    /// What its tool calls say they changed.
+    pub(crate) touched: Touched,
 }
 
 /// Whoever touched some lines last.
@@ -226,7 +229,10 @@ pub(crate) fn new_row(
             }
             None => {
                 let id = HunkId::from_uuid(new_id());
-                hunk(line, base, target, id, PendingStatus::Pending, &line.origin)
+                let is_own = line.origin == origin.maker();
+                let call = is_own.then(|| origin.touched.call_for(&row.file_path, &effect)).flatten();
+                let hunk = hunk(line, base, target, id, PendingStatus::Pending, &line.origin);
+                Hunk { tool_call_id: call.cloned(), ..hunk }
             }
         };
         row.hunks.push(hunk);

@@ -167,7 +167,7 @@ fn origin() -> Origin {
         session_id: Some(SessionId::from_uuid(Uuid::from_u128(9))),
         task_id: None,
         worktree_id: Some(WorktreeId::from_uuid(Uuid::from_u128(8))),
-        agent: None,
+        ..Origin::default()
     }
 }
 

@@ -60,6 +60,33 @@ fn a_hunk_belongs_to_whoever_touched_it_last() {
 }
 
 #[test]
+fn lines_that_several_put_in_at_one_place_have_an_owner_each() {
+    let base = numbered(&[]);
+    let first = [base.as_slice(), b"by the first\n"].concat();
+    let made = hunks(&base, &first, "first");
+    let second = [first.as_slice(), b"by the second\n"].concat();
+    let both = attribute(&base, &first, &made, &second, "second");
+    assert_eq!(origins(&both), ["first", "second"]);
+    assert_eq!(choose(&base, &second, &both, |hunk| hunk.origin == "first"), first);
+    let alone = choose(&base, &second, &both, |hunk| hunk.origin == "second");
+    assert_eq!(alone, [base.as_slice(), b"by the second\n"].concat());
+}
+
+#[test]
+fn a_new_text_that_several_wrote_has_an_owner_for_each_line() {
+    let first = b"1\n2\n3\n4\n";
+    let made = hunks(b"", first, "first");
+    let second = b"1\n2\nII\n4\n";
+    let both = attribute(b"", first, &made, second, "second");
+    assert_eq!(origins(&both), ["first", "second", "first"]);
+    assert_eq!(choose(b"", second, &both, |hunk| hunk.origin == "first"), b"1\n2\n4\n");
+    let third = attribute(b"", second, &both, b"1\n2\nII\n4\n5\n", "third");
+    assert_eq!(origins(&third), ["first", "second", "first", "third"]);
+    let (text, left) = without(b"", b"1\n2\nII\n4\n5\n", &third, |hunk| hunk.origin == "first");
+    assert_eq!((text.as_slice(), origins(&left)), (b"II\n5\n".as_slice(), vec!["second", "third"]));
+}
+
+#[test]
 fn lines_that_are_taken_out_belong_to_whoever_did() {
     let (base, first) = (numbered(&[]), numbered(&[(5, "")]));
     let made = hunks(&base, &first, "first");

@@ -57,6 +57,8 @@ proptest! {
             prop_assert_eq!(choose(&base, new, &next, |_| true), new.clone());
             prop_assert_eq!(choose(&base, new, &next, |_| false), base.clone());
             prop_assert!(next.iter().all(|hunk| hunk.origin <= number));
+            let known = next.iter().map(|hunk| (hunk.old.clone(), hunk.new.clone(), hunk.origin));
+            prop_assert_eq!(&recall(&base, new, known), &next);
             if old == *new {
                 prop_assert_eq!(&next, &attribute(&base, &old, &next, new, number + 1));
             }
