@@ -4,15 +4,13 @@
 //! first thing removed. Without it, whatever an interruption left behind holds no work and is cleared away freely.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, Metadata, TryLockError};
 use std::io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
+use crate::making::Making;
 use crate::snapshot::copy_index;
-use crate::{CommitId, Repository, WorktreeError};
+use crate::{CommitId, Preparation, Repository, TreeId, WorktreeError};
 
 /// The reason that our worktrees are locked with. It keeps `git worktree prune` away and tells ours from others.
 const LOCK_REASON: &str = "in use by BooCoder";
@@ -21,7 +19,7 @@ const LOCK_REASON: &str = "in use by BooCoder";
 pub(crate) const SNAPSHOT_INDEX: &str = "boocoder-index";
 
 /// The file that makes a directory a worktree: it names git's own directory for it.
-const LINK_FILE: &str = ".git";
+pub(crate) const LINK_FILE: &str = ".git";
 
 /// A worktree of ours: a full checkout of a project, on a detached HEAD, that an agent may change as it likes.
 #[derive(Clone, Debug)]
@@ -39,7 +37,7 @@ pub struct CheckoutEntry {
     /// Whether it can be opened. If not, its making or its removal was interrupted.
     pub complete: bool,
     /// Git's directory for it, inside the project's.
-    admin_dir: PathBuf,
+    pub(crate) admin_dir: PathBuf,
 }
 
 impl Checkout {
@@ -72,28 +70,55 @@ impl Repository {
     /// # Errors
     /// [`WorktreeError::NoCommits`], [`WorktreeError::AlreadyExists`], or what git says.
     pub async fn create_worktree(&self, dest: &Path) -> Result<Checkout, WorktreeError> {
+        self.create_prepared(dest, &Preparation::default()).await
+    }
+
+    /// The same, and makes it ready.
+    ///
+    /// # Errors
+    /// As [`Repository::create_worktree`], and [`WorktreeError::SetupFailed`].
+    pub async fn create_prepared(&self, dest: &Path, preparation: &Preparation) -> Result<Checkout, WorktreeError> {
         let base_commit = self.head().await?;
         let dest = prepare_destination(dest).await?;
-        let _making = Making::begin(&dest, self.git.limits().tree_time).await?;
-        if let Some(entry) = self.entry_at(&dest).await? {
+        let making = Making::begin(&dest, self.git.limits().tree_time).await?;
+        self.make(&dest, base_commit, None, preparation, making).await
+    }
+
+    /// Makes a worktree of a commit, with the files of a tree in place of the commit's if one is given.
+    pub(crate) async fn make(
+        &self,
+        dest: &Path,
+        base_commit: CommitId,
+        tree: Option<&TreeId>,
+        preparation: &Preparation,
+        _making: Making,
+    ) -> Result<Checkout, WorktreeError> {
+        let taken = || WorktreeError::AlreadyExists { path: dest.to_owned() };
+        if let Some(entry) = self.entry_at(dest).await? {
             if entry.complete {
-                return Err(WorktreeError::AlreadyExists { path: dest });
+                return Err(taken());
             }
-            self.discard(&entry).await?;
+            self.clear_away(&entry).await?;
         }
-        if !is_free(&dest).await? {
-            return Err(WorktreeError::AlreadyExists { path: dest });
+        if !is_free(dest).await? {
+            return Err(taken());
         }
-        let made = self.populate(&dest, base_commit).await;
+        let made = self.populate(dest, base_commit, tree, preparation).await;
         if made.is_err()
-            && let Err(error) = self.clear(&dest).await
+            && let Err(error) = self.clear(dest).await
         {
             tracing::warn!(path = %dest.display(), %error, "a half-made worktree could not be cleared away");
         }
         made
     }
 
-    async fn populate(&self, dest: &Path, base_commit: CommitId) -> Result<Checkout, WorktreeError> {
+    async fn populate(
+        &self,
+        dest: &Path,
+        base_commit: CommitId,
+        tree: Option<&TreeId>,
+        preparation: &Preparation,
+    ) -> Result<Checkout, WorktreeError> {
         let options = ["worktree", "add", "--no-checkout", "--detach", "--lock", "--reason", LOCK_REASON, "--"];
         let registry = self.git.registry().await?;
         let args = options.map(OsStr::new).into_iter().chain([dest.as_os_str(), OsStr::new(base_commit.as_str())]);
@@ -101,6 +126,11 @@ impl Repository {
         drop(registry);
         let repository = Self::open(&self.git, dest).await?;
         repository.command(["reset", "--hard", "--quiet"]).whole_tree().stdout().await?;
+        if let Some(tree) = tree {
+            repository.command(["read-tree", "--reset", "-u", tree.as_str()]).whole_tree().stdout().await?;
+            repository.command(["reset", "--mixed", "--quiet"]).whole_tree().stdout().await?;
+        }
+        self.make_ready(&repository, preparation).await?;
         // The fresh index knows every file's time and size, so the first snapshot has nothing to read.
         let index = repository.git_dir().join("index");
         let (part, whole) = (index.with_extension("part"), repository.git_dir().join(SNAPSHOT_INDEX));
@@ -157,6 +187,11 @@ impl Repository {
     /// # Errors
     /// [`WorktreeError::AlreadyExists`] if the worktree is whole after all; [`WorktreeError::NotOurs`].
     pub async fn discard(&self, entry: &CheckoutEntry) -> Result<(), WorktreeError> {
+        let _making = Making::begin(&entry.path, self.git.limits().tree_time).await?;
+        self.clear_away(entry).await
+    }
+
+    async fn clear_away(&self, entry: &CheckoutEntry) -> Result<(), WorktreeError> {
         if exists(&entry.admin_dir.join(SNAPSHOT_INDEX)).await? {
             return Err(WorktreeError::AlreadyExists { path: entry.path.clone() });
         }
@@ -185,6 +220,7 @@ impl Repository {
 
     /// Takes down a worktree whose work is nowhere else needed.
     pub(crate) async fn take_down(&self, checkout: &Checkout) -> Result<(), WorktreeError> {
+        let _making = Making::begin(checkout.path(), self.git.limits().tree_time).await?;
         let index = checkout.snapshot_index();
         tokio::fs::remove_file(&index).await.map_err(WorktreeError::io("remove", &index))?;
         self.clear(checkout.path()).await
@@ -193,64 +229,14 @@ impl Repository {
     /// Discards what is at a path, if git knows it as a worktree of ours.
     async fn clear(&self, dest: &Path) -> Result<(), WorktreeError> {
         match self.entry_at(dest).await? {
-            Some(entry) => self.discard(&entry).await,
+            Some(entry) => self.clear_away(&entry).await,
             None => Ok(()),
         }
     }
 
-    async fn entry_at(&self, path: &Path) -> Result<Option<CheckoutEntry>, WorktreeError> {
+    pub(crate) async fn entry_at(&self, path: &Path) -> Result<Option<CheckoutEntry>, WorktreeError> {
         Ok(self.checkouts().await?.into_iter().find(|entry| entry.path == path))
     }
-}
-
-/// That a worktree is being made: a lock beside its place, so that no other process takes what is half made for what an
-/// interruption has left.
-struct Making {
-    path: PathBuf,
-    _held: File,
-}
-
-impl Making {
-    async fn begin(dest: &Path, limit: Duration) -> Result<Self, WorktreeError> {
-        /// The pause before a look at a lock that somebody holds.
-        const PAUSE: Duration = Duration::from_millis(20);
-        let mut name = OsString::from(".");
-        name.push(dest.file_name().unwrap_or_default());
-        name.push(".making");
-        let path = dest.with_file_name(name);
-        let failed = || WorktreeError::io("lock", &path);
-        let taking = async {
-            loop {
-                let held = File::options().write(true).create(true).truncate(false).open(&path).map_err(failed())?;
-                match held.try_lock() {
-                    // Whoever held it may have removed it: then somebody else may hold another one by now.
-                    Ok(()) if is_at(&held, &path) => return Ok(held),
-                    Ok(()) => {}
-                    Err(TryLockError::WouldBlock) => tokio::time::sleep(PAUSE).await,
-                    Err(TryLockError::Error(error)) => return Err(failed()(error)),
-                }
-            }
-        };
-        match tokio::time::timeout(limit, taking).await {
-            Ok(held) => held.map(|held| Self { path: path.clone(), _held: held }),
-            Err(_) => {
-                let command = format!("the making of {} by somebody else", dest.display());
-                Err(WorktreeError::TimedOut { command, limit })
-            }
-        }
-    }
-}
-
-impl Drop for Making {
-    fn drop(&mut self) {
-        // One that stays is taken by whoever comes next.
-        let _ = std::fs::remove_file(&self.path);
-    }
-}
-
-fn is_at(file: &File, path: &Path) -> bool {
-    let same = |one: Metadata, other: Metadata| (one.dev(), one.ino()) == (other.dev(), other.ino());
-    file.metadata().is_ok_and(|held| std::fs::metadata(path).is_ok_and(|there| same(held, there)))
 }
 
 /// Reads one of git's directories for worktrees, or none if it is not ours.
@@ -270,7 +256,7 @@ async fn read_entry(admin_dir: PathBuf) -> Result<Option<CheckoutEntry>, Worktre
 }
 
 /// Makes the destination's parent and returns the destination as git will write it.
-async fn prepare_destination(dest: &Path) -> Result<PathBuf, WorktreeError> {
+pub(crate) async fn prepare_destination(dest: &Path) -> Result<PathBuf, WorktreeError> {
     let (Some(parent), Some(name)) = (dest.parent(), dest.file_name()) else {
         return Err(WorktreeError::AlreadyExists { path: dest.to_owned() });
     };
@@ -299,7 +285,7 @@ async fn holds_only_a_link(path: &Path) -> Result<bool, WorktreeError> {
 }
 
 /// Whether nothing but perhaps an empty directory is at a path.
-async fn is_free(path: &Path) -> Result<bool, WorktreeError> {
+pub(crate) async fn is_free(path: &Path) -> Result<bool, WorktreeError> {
     let failed = || WorktreeError::io("look at", path);
     match tokio::fs::symlink_metadata(path).await {
         Err(error) if error.kind() == NotFound => Ok(true),
@@ -312,7 +298,7 @@ async fn is_free(path: &Path) -> Result<bool, WorktreeError> {
     }
 }
 
-async fn exists(path: &Path) -> Result<bool, WorktreeError> {
+pub(crate) async fn exists(path: &Path) -> Result<bool, WorktreeError> {
     tokio::fs::try_exists(path).await.map_err(WorktreeError::io("look at", path))
 }
 
@@ -342,7 +328,7 @@ async fn remove_contents(dir: &Path) -> Result<(), WorktreeError> {
     Ok(())
 }
 
-async fn remove_dir(path: &Path) -> Result<(), WorktreeError> {
+pub(crate) async fn remove_dir(path: &Path) -> Result<(), WorktreeError> {
     match tokio::fs::remove_dir_all(path).await {
         Err(error) if error.kind() != NotFound => Err(WorktreeError::io("remove", path)(error)),
         Ok(()) | Err(_) => Ok(()),

@@ -99,6 +99,16 @@ pub enum WorktreeError {
         /// What cannot be kept.
         what: Vec<String>,
     },
+    /// The command that makes new worktrees ready did not.
+    #[error("the setup command `{command}` failed with {status}: {said}")]
+    SetupFailed {
+        /// The command.
+        command: String,
+        /// How it ended, in words.
+        status: String,
+        /// The end of what it said.
+        said: String,
+    },
     /// A command took too long and was ended.
     #[error("`{command}` was ended after {limit:?}")]
     TimedOut {

@@ -7,7 +7,6 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -40,6 +39,8 @@ const SETTINGS: [&str; 10] = [
 pub struct Git {
     limits: Arc<Limits>,
     permits: Arc<Semaphore>,
+    /// Beside a permit, for commands that read or write a whole tree.
+    tree_permits: Arc<Semaphore>,
     registry: Arc<Mutex<()>>,
     scrubbed: Arc<[OsString]>,
     trust_all: bool,
@@ -58,6 +59,7 @@ impl Git {
         });
         Self {
             permits: Arc::new(Semaphore::new(limits.processes.max(1))),
+            tree_permits: Arc::new(Semaphore::new(limits.processes.saturating_sub(1).max(1))),
             registry: Arc::default(),
             limits: Arc::new(limits),
             scrubbed: scrubbed.collect(),
@@ -72,6 +74,11 @@ impl Git {
     pub fn with_variable(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.variable = Some((name.into(), value.into()));
         self
+    }
+
+    /// The variable that marks what is started here.
+    pub(crate) fn mark(&self) -> Option<(OsString, OsString)> {
+        self.variable.clone()
     }
 
     /// The limits in force.
@@ -115,7 +122,7 @@ impl Git {
         command.env("GIT_TERMINAL_PROMPT", "0").env("LC_ALL", "C");
         command.envs(self.variable.clone());
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-        Invocation { git: self, command, args, input: Vec::new(), time: self.limits.command_time }
+        Invocation { git: self, command, args, input: Vec::new(), is_whole_tree: false }
     }
 }
 
@@ -125,7 +132,7 @@ pub(crate) struct Invocation<'a> {
     command: Command,
     args: Vec<OsString>,
     input: Vec<u8>,
-    time: Duration,
+    is_whole_tree: bool,
 }
 
 /// What a command printed and how it ended.
@@ -148,9 +155,10 @@ impl Invocation<'_> {
         self
     }
 
-    /// Allows the time of a command that reads or writes a whole tree.
+    /// Allows the time of a command that reads or writes a whole tree. However many of these there are, one process stays
+    /// free for short commands, unless there is only one.
     pub(crate) fn whole_tree(mut self) -> Self {
-        self.time = self.git.limits.tree_time;
+        self.is_whole_tree = true;
         self
     }
 
@@ -166,9 +174,14 @@ impl Invocation<'_> {
 
     /// Runs the command to its end, whichever that is.
     pub(crate) async fn run(self) -> Result<Output, WorktreeError> {
-        let Self { git, mut command, args, input, time } = self;
+        let Self { git, mut command, args, input, is_whole_tree } = self;
+        let time = if is_whole_tree { git.limits.tree_time } else { git.limits.command_time };
         command.stdin(if input.is_empty() { Stdio::null() } else { Stdio::piped() });
         let work = async {
+            let _tree_permit = match is_whole_tree {
+                true => Some(git.tree_permits.acquire().await.expect("the semaphore is never closed")),
+                false => None,
+            };
             let _permit = git.permits.acquire().await.expect("the semaphore is never closed");
             let dir = command.as_std().get_current_dir().unwrap_or(Path::new(".")).to_owned();
             let group = Group(command.spawn().map_err(|source| cannot_start(&dir, source))?);
@@ -219,7 +232,7 @@ fn cannot_start(dir: &Path, source: std::io::Error) -> WorktreeError {
 }
 
 /// A child and all that it started. They end together when this is dropped.
-struct Group(Child);
+pub(crate) struct Group(pub(crate) Child);
 
 impl Group {
     async fn communicate(mut self, input: Vec<u8>, limits: &Limits) -> std::io::Result<Output> {

@@ -6,6 +6,7 @@
 //! | [`Git`] | the `git` command line within [`Limits`] |
 //! | [`Repository`] | a git repository with its checkout, such as a project |
 //! | [`Checkout`] | a worktree that was made from a project for an agent |
+//! | [`Preparation`] | what is done to a new one first: ignored files copied, a command run |
 //! | [`Snapshot`] | all that a worktree holds at one moment, as a tree |
 //! | [`FileDiff`] | what changed in one file between two trees: a [`Change`], with the patch that a human reads |
 //! | [`Step`] | what is to become of one path: what decisions come down to |
@@ -50,11 +51,14 @@ mod error;
 mod git;
 mod ids;
 mod limits;
+mod making;
 mod overlay;
 mod patch;
 mod path;
 mod place;
+mod prepare;
 mod repository;
+mod restore;
 mod risk;
 mod snapshot;
 
@@ -67,6 +71,7 @@ pub use ids::{CommitId, TreeId, Treeish};
 pub use limits::Limits;
 pub use patch::{FileDiff, HunkDiff};
 pub use path::RepoPath;
+pub use prepare::{Preparation, Setup, check_pattern};
 pub use repository::Repository;
 pub use risk::Risk;
 pub use snapshot::Snapshot;

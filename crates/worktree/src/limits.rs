@@ -5,7 +5,8 @@ use std::time::Duration;
 /// How much git may do at once, for how long, and how much it may say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Git processes at once, over all clones of one [`Git`](crate::Git). A caller beyond that waits its turn.
+    /// Git processes at once, over all clones of one [`Git`](crate::Git). A caller beyond that waits its turn; one of
+    /// several stays free for short commands.
     pub processes: usize,
     /// The longest that a command may take, its wait for a turn included.
     pub command_time: Duration,

@@ -172,6 +172,30 @@ impl Place {
         Ok(true)
     }
 
+    /// Whether a path stays in this checkout.
+    pub(crate) fn reaches(&self, path: &RepoPath) -> io::Result<bool> {
+        Ok(matches!(self.parent(path, false)?, Parent::Found(_) | Parent::Missing))
+    }
+
+    /// Copies what is at a path, a file with its permissions or a link, to the same path of another place, unless something is
+    /// there already; says whether it did.
+    pub(crate) fn copy(&self, path: &RepoPath, to: &Self) -> io::Result<bool> {
+        let Parent::Found(from) = self.parent(path, false)? else { return Ok(false) };
+        let Some(there) = metadata(&from, name(path))? else { return Ok(false) };
+        let Parent::Found(to) = to.parent(path, true)? else { return Ok(false) };
+        if metadata(&to, name(path))?.is_some() {
+            return Ok(false);
+        }
+        if there.is_symlink() {
+            to.symlink_contents(from.read_link_contents(name(path))?, name(path))?;
+        } else if there.is_file() {
+            from.copy(name(path), &to, name(path))?;
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
     /// Opens the directory that a path is in, and makes it on request.
     fn parent(&self, path: &RepoPath, make: bool) -> io::Result<Parent> {
         let mut dir = self.0.try_clone()?;

@@ -92,7 +92,24 @@ impl Checkout {
         let entries = listing.split(|byte| *byte == 0).filter(|entry| entry.starts_with(SUBMODULE));
         let paths = entries.filter_map(|entry| entry.splitn(2, |byte| *byte == b'\t').nth(1));
         let paths = paths.map(|path| Path::new(OsStr::from_bytes(path)));
-        let populated = paths.filter(|path| self.path().join(path).join(".git").exists());
-        Ok(populated.map(|path| format!("a repository in {}", path.display())).collect())
+        let mut lost = Vec::new();
+        for path in paths.filter(|path| self.path().join(path).join(".git").exists()) {
+            if !self.is_elsewhere(path).await? {
+                lost.push(format!("a repository in {}", path.display()));
+            }
+        }
+        Ok(lost)
+    }
+
+    /// Whether a repository inside the worktree holds nothing of its own, as a fresh clone does: no file was changed, and a
+    /// remote has each of its commits.
+    async fn is_elsewhere(&self, path: &Path) -> Result<bool, WorktreeError> {
+        let git = &self.repository.git;
+        let dir = self.path().join(path);
+        let status = git.command(&dir, ["status", "--porcelain", "--untracked-files=all"]).whole_tree().run().await?;
+        let own = ["rev-list", "--max-count=1", "--all", "--reflog", "HEAD", "--not", "--remotes"];
+        let own = git.command(&dir, own).whole_tree().run().await?;
+        let nothing = |output: crate::git::Output| output.code == Some(0) && output.stdout.is_empty();
+        Ok(nothing(status) && nothing(own))
     }
 }

@@ -31,10 +31,31 @@ impl Checkout {
         let copy = copy.map_err(WorktreeError::io("write in", dir))?.into_temp_path();
         copy_index(&index, &copy).await?;
 
-        let missing = self.add_all(&copy).await?;
+        let mut missing = self.add_all(&copy).await?;
+        missing.extend(self.changed_submodules().await?);
         let tree = self.repository.command(["write-tree"]).setting("GIT_INDEX_FILE", &copy).whole_tree().line().await?;
         copy.persist(&index).map_err(|error| WorktreeError::io("write", &index)(error.error))?;
         Ok(Snapshot { tree: tree.parse()?, missing })
+    }
+
+    /// The submodules in which files were changed: a tree has only their commits.
+    async fn changed_submodules(&self) -> Result<Vec<String>, WorktreeError> {
+        // Git keeps those that were fetched for this worktree here. Without any there is nothing to look for.
+        let fetched = self.repository.git_dir().join("modules");
+        if !tokio::fs::try_exists(&fetched).await.map_err(WorktreeError::io("look at", &fetched))? {
+            return Ok(Vec::new());
+        }
+        let args =
+            ["status", "--porcelain=v2", "-z", "--untracked-files=no", "--ignore-submodules=none", "--no-renames"];
+        let status = self.repository.command(args).whole_tree().stdout().await?;
+        let changed = status.split(|byte| *byte == 0).filter_map(|line| {
+            let line = String::from_utf8_lossy(line).into_owned();
+            let fields: Vec<_> = line.splitn(9, ' ').collect();
+            let [_, _, submodule, .., path] = fields[..] else { return None };
+            let is_changed = submodule.starts_with('S') && submodule.contains(['M', 'U']);
+            is_changed.then(|| format!("changed files of the submodule {path}"))
+        });
+        Ok(changed.collect())
     }
 
     async fn add_all(&self, index: &Path) -> Result<Vec<String>, WorktreeError> {

@@ -25,7 +25,11 @@ async fn a_command_that_hangs_is_ended_with_all_that_it_started() {
     assert!(!fixture.dest().exists());
     assert_eq!(project.checkouts().await.unwrap(), []);
 
-    let pid = std::fs::read_to_string(&pid_file).unwrap();
+    gone(&std::fs::read_to_string(&pid_file).unwrap()).await;
+}
+
+/// Waits until a process has ended.
+pub(crate) async fn gone(pid: &str) {
     let command_line = std::path::Path::new("/proc").join(pid.trim()).join("cmdline");
     // What has ended but is not yet reaped has no command line.
     let running = || std::fs::read(&command_line).is_ok_and(|line| !line.is_empty());
@@ -35,7 +39,7 @@ async fn a_command_that_hangs_is_ended_with_all_that_it_started() {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("the filter still runs");
+    panic!("it still runs");
 }
 
 #[tokio::test]
@@ -78,6 +82,40 @@ async fn more_callers_than_processes_wait_their_turn() {
     for head in heads.collect::<Vec<_>>() {
         assert_eq!(head.await.unwrap(), fixture.project.head().await.unwrap());
     }
+}
+
+/// Snapshots that are stuck in a filter hold all processes that they may have; what is short goes on.
+#[tokio::test]
+async fn whole_trees_are_bounded_and_leave_a_process_for_short_commands() {
+    const PROCESSES: usize = 3;
+    let fixture = Fixture::new(&[("a.txt", b"1"), (".gitattributes", b"*.slow filter=slow\n")]).await;
+    let (begun, go) = (fixture.dir.path().join("begun"), fixture.dir.path().join("go"));
+    let clean =
+        format!("echo x >> '{}'; while ! test -e '{}'; do sleep 0.02; done; cat", begun.display(), go.display());
+    git(fixture.root(), &["config", "filter.slow.clean", &clean]);
+    let limits = Limits { processes: PROCESSES, command_time: Duration::from_secs(10), ..Limits::default() };
+    let project = Repository::open(&Git::new(limits), fixture.root()).await.unwrap();
+    let mut checkouts = Vec::new();
+    for number in 0..5 {
+        let checkout = project.create_worktree(&fixture.dir.path().join(format!("w{number}"))).await.unwrap();
+        write(&checkout.path().join("x.slow"), "x");
+        checkouts.push(checkout);
+    }
+    let snapshots: Vec<_> =
+        checkouts.into_iter().map(|checkout| tokio::spawn(async move { checkout.snapshot().await })).collect();
+    let count = || std::fs::read_to_string(&begun).unwrap_or_default().lines().count();
+    while count() < PROCESSES - 1 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for _ in 0..20 {
+        project.head().await.unwrap();
+    }
+    assert_eq!(count(), PROCESSES - 1, "no more than that read whole trees");
+    std::fs::write(&go, "").unwrap();
+    for snapshot in snapshots {
+        snapshot.await.unwrap().unwrap();
+    }
+    assert!(count() >= 5, "each had its turn");
 }
 
 #[test]
