@@ -4,6 +4,7 @@ mod agents;
 mod environment;
 mod file;
 mod overrides;
+mod worktrees;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use boocoder_backend::{AgentOverride, AgentSpec, McpServer, Registry, builtins};
-use boocoder_dispatch::{AgentKeeping, DispatchLimits, PriceTable};
+use boocoder_dispatch::{AgentKeeping, DispatchLimits, Preparations, PriceTable};
 use boocoder_model::AgentName;
 
 use crate::limits::ServerLimits;
@@ -60,6 +61,8 @@ pub struct Config {
     pub keeping: BTreeMap<AgentName, AgentKeeping>,
     /// What tokens cost by model, where agents do not tell.
     pub prices: PriceTable,
+    /// How new worktrees are made ready.
+    pub preparations: Preparations,
     /// What is said of agents.
     pub agents: Vec<AgentOverride>,
     /// What this process counts, if it does.
@@ -85,6 +88,7 @@ impl Config {
         };
         let (agents, mcp_servers, keeping) = (file.overrides()?, file.shared_mcp_servers()?, file.keeping());
         let prices = file.prices()?;
+        let preparations = file.worktrees.preparations(&surroundings)?;
         let turn_limits = file.limits.turns.apply(DispatchLimits::default());
         if turn_limits.renewal > turn_limits.lease / 3 {
             bail!(
@@ -101,6 +105,7 @@ impl Config {
             turn_limits,
             keeping,
             prices,
+            preparations,
             agents,
             metrics: None,
             mcp_servers,
@@ -238,6 +243,25 @@ mod tests {
     }
 
     #[test]
+    fn worktrees_are_made_ready_as_all_are_but_for_what_a_project_says_itself() {
+        let config = load(
+            "[worktrees]\ncopy = [\".env\"]\nsetup = \"make deps\"\n\
+             [worktrees.projects.\"/srv/shop\"]\nsetup = \"npm ci\"\nsetup_time = \"1h\"\n\
+             [worktrees.projects.\"/srv/plain\"]\ncopy = []\nsetup = false\n",
+        )
+        .unwrap();
+        let said = |preparation: &boocoder_worktree::Preparation| {
+            let setup = preparation.setup.clone().map(|setup| (setup.command, setup.time.as_secs()));
+            (preparation.copy.clone(), setup)
+        };
+        let env = vec![".env".to_owned()];
+        assert_eq!(said(&config.preparations.all), (env.clone(), Some(("make deps".to_owned(), 600))));
+        let of = |path: &str| said(&config.preparations.projects[Path::new(path)]);
+        assert_eq!(of("/srv/shop"), (env, Some(("npm ci".to_owned(), 3600))));
+        assert_eq!(of("/srv/plain"), (vec![], None));
+    }
+
+    #[test]
     fn what_is_not_known_is_named() {
         for (text, named) in [
             ("listne = \"127.0.0.1:1\"", "unknown field `listne`"),
@@ -264,6 +288,10 @@ mod tests {
                 "[prices.m]\ninput_per_million = 1\noutput_per_million = 1\ncurrency = \"U$\"",
                 "unknown currency: \"U$\"",
             ),
+            ("[worktrees]\nsteup = \"x\"", "unknown field `steup`"),
+            ("[worktrees]\ncopy = [\"../x\"]", "worktrees.copy: \"../x\": it leads out of the project"),
+            ("[worktrees]\nsetup = \" \"", "worktrees.setup: it is empty"),
+            ("[worktrees.projects.\"src\"]", "worktrees.projects.\"src\": name a project by its absolute path"),
             ("listen = \"nowhere\"", "invalid socket address"),
             ("listen = ", "config.toml is not valid"),
         ] {

@@ -148,9 +148,10 @@ impl From<WorktreeError> for ApiError {
             E::NotPreserved { .. } => Self::new(StatusCode::CONFLICT, "not_preserved", chain(&error)),
             E::Io { source, .. } if source.kind() == ErrorKind::InvalidFilename => refused("name_too_long"),
             E::GitMissing(_) => Self::unavailable("git_missing", chain(&error)),
-            E::AlreadyExists { .. }
-            | E::NotOurs { .. }
-            | E::Incomplete { .. }
+            E::SetupFailed { .. } => refused("setup_failed"),
+            E::AlreadyExists { .. } => Self::new(StatusCode::CONFLICT, "already_exists", chain(&error)),
+            E::NotOurs { .. } => Self::new(StatusCode::CONFLICT, "not_ours", chain(&error)),
+            E::Incomplete { .. }
             | E::InvalidId { .. }
             | E::MalformedChange { .. }
             | E::TimedOut { .. }

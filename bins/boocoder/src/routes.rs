@@ -15,6 +15,7 @@ mod socket;
 mod stats;
 mod status;
 mod tasks;
+mod worktrees;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -61,6 +62,7 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         interactions::routes(app),
         pending::routes(app),
         checkpoints::routes(app),
+        worktrees::routes(app),
         providers::routes(app),
         socket::routes(app),
         stats::routes(app),

@@ -221,6 +221,7 @@ async fn start_dispatcher(
         server: config.database_url.is_some().then(|| dir.server_id()).transpose()?,
         config: DispatchConfig {
             worktrees: dir.private("worktrees")?,
+            preparations: config.preparations.clone(),
             limits: config.turn_limits.clone(),
             agents: config.keeping.clone(),
             prices: config.prices.clone(),

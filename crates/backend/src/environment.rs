@@ -59,12 +59,20 @@ const OWN: &[(&str, &[&str])] = &[
     ("codex", &["CODEX_*", "OPENAI_*"]),
 ];
 
+/// What any program that runs for a project may see of our environment.
+pub fn allowed_environment(ours: &Environment) -> Environment {
+    pass(ours, &[])
+}
+
+fn pass(ours: &Environment, own: &[&str]) -> Environment {
+    let passes = |name: &OsStr| ALLOWED.iter().chain(own).any(|pattern| matches(pattern, name));
+    ours.iter().filter(|(name, _)| passes(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
 /// The environment of an agent: what is allowed of ours, then what its configuration adds.
 pub fn environment_for(agent: &AgentSpec, ours: &Environment) -> Environment {
     let own = OWN.iter().find(|(name, _)| *name == agent.name.as_str()).map_or(&[][..], |(_, own)| *own);
-    let passes = |name: &OsStr| ALLOWED.iter().chain(own).any(|pattern| matches(pattern, name));
-    let mut environment: Environment =
-        ours.iter().filter(|(name, _)| passes(name)).map(|(name, value)| (name.clone(), value.clone())).collect();
+    let mut environment = pass(ours, own);
     environment.extend(agent.env.iter().map(|(name, value)| (name.into(), value.into())));
     if is_opencode(agent) {
         // Beside ACP it listens on a local port, and lets anybody in who does not have to know a password.

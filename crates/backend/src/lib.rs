@@ -17,6 +17,7 @@
 //! | [`end_leftovers`] | ends what a program that was killed has left of its agents |
 //! | [`registry`] | which agents there are, where their programs lie, which version they have |
 //! | [`environment_for`] | what an agent gets to see of our environment |
+//! | [`allowed_environment`] | what any other program that runs for a project gets to see of it |
 //! | [`limits`] | every limit by its name |
 //!
 //! What a caller may rely on:
@@ -85,7 +86,7 @@ pub use backend::{
     SessionEvent, SessionInfo,
 };
 pub use command::CommandBackend;
-pub use environment::{Environment, environment_for};
+pub use environment::{Environment, allowed_environment, environment_for};
 pub use error::BackendError;
 pub use limits::Limits;
 pub use oneshot::OneshotBackend;

@@ -28,12 +28,15 @@ use crate::stale::Looked;
 use crate::sweep::Sweep;
 use crate::takeover::{Estate, take_over};
 use crate::workspace::Workspaces;
+use crate::worktrees::Preparations;
 
 /// What may be configured.
 #[derive(Clone, Debug)]
 pub struct DispatchConfig {
     /// The directory in which worktrees are made.
     pub worktrees: PathBuf,
+    /// How new ones are made ready.
+    pub preparations: Preparations,
     /// The limits.
     pub limits: DispatchLimits,
     /// Agents that are kept otherwise than the limits say.
@@ -109,8 +112,14 @@ impl Dispatcher {
         // The writer ends by itself once everything that writes has gone.
         let (log, _writer) = Log::start(Arc::clone(&parts.store), broker.clone(), standing.clone());
         let git = parts.git.clone();
-        let workspaces =
-            Workspaces::new(Arc::clone(&parts.store), log.clone(), git, parts.config.worktrees, parts.server.is_some());
+        let workspaces = Workspaces::new(
+            Arc::clone(&parts.store),
+            log.clone(),
+            git,
+            parts.config.worktrees,
+            parts.config.preparations,
+            parts.server.is_some(),
+        );
         let registry = Arc::new(parts.registry);
         let sweep = Sweep {
             store: &parts.store,

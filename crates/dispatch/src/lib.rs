@@ -111,6 +111,7 @@ mod sweep;
 mod takeover;
 mod touched;
 mod workspace;
+mod worktrees;
 
 pub use boocoder_usage_mapper::{Price, PriceTable};
 pub use broker::{Broker, Subscription};
@@ -120,3 +121,4 @@ pub use decisions::{NATIVE_AGENT, Pick};
 pub use dispatcher::{DispatchConfig, Dispatcher, Parts};
 pub use ledger::{Clash, Verdict};
 pub use limits::{AgentKeeping, DispatchLimits};
+pub use worktrees::{Preparations, WorktreeReport, WorktreeState};

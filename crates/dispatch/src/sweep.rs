@@ -275,7 +275,7 @@ impl Sweep<'_> {
     /// tasks that have ended go if nothing would be lost with them.
     async fn remove_worktrees(&self) -> Result<usize, DispatchError> {
         let orphans = self.store.orphaned_worktrees().await?;
-        let mut removed = 0;
+        let mut removed = self.workspaces.remove_strays().await?;
         for task in orphans.iter().filter_map(|tree| tree.task_id) {
             match self.workspaces.discard_unused(task).await {
                 Ok(is_removed) => removed += usize::from(is_removed),

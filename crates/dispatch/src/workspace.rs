@@ -1,7 +1,6 @@
 //! The worktrees of sessions and of tasks of their own: made once, compared after each turn, never removed at a risk.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,6 +14,7 @@ use tokio::sync::OwnedMutexGuard;
 use crate::command::DispatchError;
 use crate::env;
 use crate::log::{Entry, Log};
+use crate::worktrees::{Preparations, is_absent};
 
 /// Who owns a worktree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +24,10 @@ pub(crate) enum Owner {
 }
 
 impl Owner {
+    pub(crate) fn of_worktree(worktree: &Worktree) -> Option<Self> {
+        worktree.session_id.map(Self::Session).or(worktree.task_id.map(Self::Task))
+    }
+
     /// A task of a chat works in its session's worktree; any other in one of its own.
     pub(crate) fn of(task: &Task) -> Self {
         match (task.session_id, task.chat_id) {
@@ -32,7 +36,7 @@ impl Owner {
         }
     }
 
-    fn name(self) -> String {
+    pub(crate) fn name(self) -> String {
         match self {
             Self::Session(id) => format!("session-{id}"),
             Self::Task(id) => format!("task-{id}"),
@@ -56,6 +60,10 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
+    pub(crate) const fn new(id: WorktreeId, checkout: Checkout) -> Self {
+        Self { id, checkout, compared: None, before: None }
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.checkout.path()
     }
@@ -83,10 +91,14 @@ impl Workspace {
 
     /// What it held when it was last looked at: the last snapshot that was kept, or what it was made with.
     pub(crate) async fn last_tree(&self, owner: Owner) -> Result<TreeId, DispatchError> {
-        let repository = self.checkout.repository();
-        let last = repository.pinned(&owner.snapshots()).await?;
-        Ok(repository.tree(last.as_ref().unwrap_or(self.checkout.base_commit())).await?)
+        last_tree(self.checkout.repository(), self.checkout.base_commit(), owner).await
     }
+}
+
+/// What a worktree held when it was last looked at.
+pub(crate) async fn last_tree(repository: &Repository, base: &CommitId, owner: Owner) -> Result<TreeId, DispatchError> {
+    let last = repository.pinned(&owner.snapshots()).await?;
+    Ok(repository.tree(last.as_ref().unwrap_or(base)).await?)
 }
 
 type Slot = Arc<tokio::sync::Mutex<Option<Workspace>>>;
@@ -97,7 +109,8 @@ pub(crate) struct Workspaces {
     store: Arc<dyn Store>,
     log: Log,
     git: Git,
-    root: PathBuf,
+    pub(crate) root: PathBuf,
+    pub(crate) preparations: Arc<Preparations>,
     /// Whether other servers work with the same worktrees: then what was compared here may be out of date.
     shared: bool,
     slots: Arc<Mutex<BTreeMap<Owner, Slot>>>,
@@ -106,8 +119,16 @@ pub(crate) struct Workspaces {
 }
 
 impl Workspaces {
-    pub(crate) fn new(store: Arc<dyn Store>, log: Log, git: Git, root: PathBuf, shared: bool) -> Self {
-        Self { store, log, git, root, shared, slots: Arc::default(), told: Arc::default() }
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        log: Log,
+        git: Git,
+        root: PathBuf,
+        preparations: Preparations,
+        shared: bool,
+    ) -> Self {
+        let preparations = Arc::new(preparations);
+        Self { store, log, git, root, preparations, shared, slots: Arc::default(), told: Arc::default() }
     }
 
     pub(crate) const fn store(&self) -> &Arc<dyn Store> {
@@ -144,36 +165,35 @@ impl Workspaces {
         owner: Owner,
         project: &Project,
     ) -> Result<OwnedMutexGuard<Option<Workspace>>, DispatchError> {
-        let mut slot = self.slot(owner).lock_owned().await;
+        let mut slot = self.existing(owner, project).await?;
         if slot.is_none() {
-            *slot = Some(match self.recorded(owner).await? {
-                Some(record) => self.open(&record, project).await?,
-                None => self.make(owner, project).await?,
-            });
+            *slot = Some(self.make(owner, project).await?);
         }
         Ok(slot)
     }
 
-    /// The owner's worktree, if there is one.
+    /// The owner's worktree, if there is one. One that somebody moved or took away is mended first.
     pub(crate) async fn existing(
         &self,
         owner: Owner,
         project: &Project,
     ) -> Result<OwnedMutexGuard<Option<Workspace>>, DispatchError> {
         let mut slot = self.slot(owner).lock_owned().await;
+        if let Some(workspace) = &*slot
+            && !workspace.checkout.is_there().await?
+        {
+            *slot = None;
+        }
         if slot.is_none()
             && let Some(record) = self.recorded(owner).await?
         {
-            *slot = Some(self.open(&record, project).await?);
+            *slot = Some(self.open(owner, record, project).await?);
         }
         Ok(slot)
     }
 
     /// What would be lost with the owner's worktree. What was applied to the project's checkout is not.
     pub(crate) async fn risk(&self, owner: Owner, project: &Project) -> Result<Risk, DispatchError> {
-        if self.is_gone(owner).await? {
-            return Ok(Risk::default());
-        }
         let slot = self.existing(owner, project).await?;
         let Some(workspace) = slot.as_ref() else { return Ok(Risk::default()) };
         let risk = workspace.checkout.risk().await?;
@@ -208,8 +228,7 @@ impl Workspaces {
     /// Whether it may be removed is the caller's to find out, by [`Workspaces::risk`].
     pub(crate) async fn remove(&self, owner: Owner, project: &Project) -> Result<(), DispatchError> {
         let Some(record) = self.recorded(owner).await? else { return Ok(()) };
-        let is_gone = self.is_gone(owner).await?;
-        let mut slot = match self.existing(owner, project).await {
+        let mut slot = match self.retire(owner, &record, project).await {
             Ok(slot) => slot,
             // It cannot be read, so nothing of it can be kept, and nothing of it is touched.
             Err(error) => {
@@ -217,14 +236,6 @@ impl Workspaces {
                 self.slot(owner).lock_owned().await
             }
         };
-        if is_gone {
-            *slot = None;
-        }
-        if let Some(workspace) = &*slot
-            && let Some(commit) = workspace.checkout.remove(&owner.name(), true).await?
-        {
-            tracing::info!(owner = owner.name(), %commit, "unmerged work was kept under refs/boocoder/retired");
-        }
         let changes = vec![Change::RemoveWorktree { id: record.id, at: env::now() }];
         self.log.write(Entry { session: None, changes, frames: Vec::new() }).await?;
         *slot = None;
@@ -232,10 +243,30 @@ impl Workspaces {
         Ok(())
     }
 
-    /// Whether the owner's worktree was recorded and somebody took its directory away: then nothing is left to lose.
-    async fn is_gone(&self, owner: Owner) -> Result<bool, DispatchError> {
-        let Some(record) = self.recorded(owner).await? else { return Ok(false) };
-        Ok(tokio::fs::symlink_metadata(&record.path).await.is_err_and(|error| error.kind() == ErrorKind::NotFound))
+    /// Takes the files of a worktree away, once their work is kept. What an earlier removal began is brought to its end.
+    async fn retire(
+        &self,
+        owner: Owner,
+        record: &Worktree,
+        project: &Project,
+    ) -> Result<OwnedMutexGuard<Option<Workspace>>, DispatchError> {
+        let repository = self.repository(project).await?;
+        match repository.entry_at(&record.path).await? {
+            // Its work was kept before the first of it was removed.
+            Some(entry) if !entry.complete => {
+                repository.discard(&entry).await?;
+                return Ok(self.slot(owner).lock_owned().await);
+            }
+            None if is_absent(&record.path).await => return Ok(self.slot(owner).lock_owned().await),
+            Some(_) | None => {}
+        }
+        let slot = self.existing(owner, project).await?;
+        if let Some(workspace) = &*slot
+            && let Some(commit) = workspace.checkout.remove(&owner.name(), true).await?
+        {
+            tracing::info!(owner = owner.name(), %commit, "unmerged work was kept under refs/boocoder/retired");
+        }
+        Ok(slot)
     }
 
     /// Whether no other turn works in the task's worktree.
@@ -254,28 +285,21 @@ impl Workspaces {
         }
     }
 
-    fn slot(&self, owner: Owner) -> Slot {
+    pub(crate) fn slot(&self, owner: Owner) -> Slot {
         Arc::clone(self.slots.lock().unwrap_or_else(PoisonError::into_inner).entry(owner).or_default())
     }
 
-    async fn recorded(&self, owner: Owner) -> Result<Option<Worktree>, DispatchError> {
+    pub(crate) async fn recorded(&self, owner: Owner) -> Result<Option<Worktree>, DispatchError> {
         Ok(match owner {
             Owner::Session(id) => self.store.worktree_of_session(id).await?,
             Owner::Task(id) => self.store.worktree_of_task(id).await?,
         })
     }
 
-    async fn open(&self, record: &Worktree, project: &Project) -> Result<Workspace, DispatchError> {
-        let repository = self.repository(project).await?;
-        let base: CommitId = record.base_commit.parse()?;
-        let checkout = repository.open_checkout(&record.path, &base).await?;
-        Ok(Workspace { id: record.id, checkout, compared: None, before: None })
-    }
-
     async fn make(&self, owner: Owner, project: &Project) -> Result<Workspace, DispatchError> {
         let repository = self.repository(project).await?;
         let dest = self.root.join(owner.name());
-        let (checkout, is_new) = match repository.create_worktree(&dest).await {
+        let (checkout, is_new) = match repository.create_prepared(&dest, self.preparations.of(&project.path)).await {
             // Made, and then this process died before it was recorded: nobody has worked in it.
             Err(boocoder_worktree::WorktreeError::AlreadyExists { .. }) => {
                 let entries = repository.checkouts().await?;
@@ -304,14 +328,14 @@ impl Workspaces {
         let id = record.id;
         let changes = vec![Change::AddWorktree(record)];
         match self.log.write(Entry { session: None, changes, frames: Vec::new() }).await {
-            Ok(()) => Ok(Workspace { id, checkout, compared: None, before: None }),
+            Ok(()) => Ok(Workspace::new(id, checkout)),
             Err(error) => {
                 // Another server was first, and its worktree is the owner's.
                 let Some(record) = self.recorded(owner).await? else { return Err(error.into()) };
                 if is_new && let Err(error) = checkout.remove(&owner.name(), false).await {
                     tracing::warn!(path = %checkout.path().display(), %error, "a worktree too many was left behind");
                 }
-                self.open(&record, project).await
+                self.open(owner, record, project).await
             }
         }
     }

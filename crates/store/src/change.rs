@@ -1,9 +1,11 @@
 //! What can be written: typed changes, and the batch that carries them together with frames.
 
+use std::path::PathBuf;
+
 use boocoder_model::{
     AgentSession, Chat, ChatId, Consumed, DecidedBy, DecisionId, Interaction, InteractionId, InteractionOutcome,
-    Message, OpenDecision, PendingChange, Project, Runner, RunnerId, Seq, Session, SessionId, Task, TaskId, TaskState,
-    Turn, UsageEntry, Worktree, WorktreeId,
+    Message, OpenDecision, PendingChange, Project, ProjectId, Runner, RunnerId, Seq, Session, SessionId, Task, TaskId,
+    TaskState, Turn, UsageEntry, Worktree, WorktreeId,
 };
 use jiff::Timestamp;
 
@@ -56,6 +58,13 @@ impl WriteBatch {
 pub enum Change {
     /// Adds a project. Conflict if there is one at the same path.
     AddProject(Project),
+    /// Notes that a project's checkout is elsewhere now. Conflict if there is none with this id, or another one at that path.
+    MoveProject {
+        /// Which one.
+        id: ProjectId,
+        /// The root of its checkout.
+        path: PathBuf,
+    },
     /// Adds a session.
     AddSession(Session),
     /// Hides a session and its chats from now on. Conflict if there is none, or none any more.
@@ -136,6 +145,13 @@ pub enum Change {
     },
     /// Adds a worktree. Conflict if its session or task has one.
     AddWorktree(Worktree),
+    /// Notes that a worktree is elsewhere now. Conflict if there is none, or none any more.
+    MoveWorktree {
+        /// Which one.
+        id: WorktreeId,
+        /// Where it is.
+        path: PathBuf,
+    },
     /// Forgets a worktree that was removed from the disk.
     RemoveWorktree {
         /// Which one.
@@ -202,6 +218,7 @@ impl Change {
             Self::AddTask { task, .. } => task.state == TaskState::Queued,
             Self::UpdateTask { task, .. } => task.state != TaskState::Running,
             Self::AddProject(_)
+            | Self::MoveProject { .. }
             | Self::AddSession(_)
             | Self::RenameSession { .. }
             | Self::RenameChat { .. }
@@ -216,6 +233,7 @@ impl Change {
             | Self::OpenInteraction(_)
             | Self::SettleInteraction { .. }
             | Self::AddWorktree(_)
+            | Self::MoveWorktree { .. }
             | Self::RemoveWorktree { .. }
             | Self::AddPending(_)
             | Self::RevisePending(_)
@@ -238,6 +256,7 @@ impl Change {
             Self::RequestCancel { task, .. } => Some(About::CancelRequested(*task)),
             Self::PutWish(wish) => Some(About::Wished(wish.interaction_id)),
             Self::AddProject(_)
+            | Self::MoveProject { .. }
             | Self::AddSession(_)
             | Self::RenameSession { .. }
             | Self::RenameChat { .. }
@@ -251,6 +270,7 @@ impl Change {
             | Self::OpenInteraction(_)
             | Self::SettleInteraction { .. }
             | Self::AddWorktree(_)
+            | Self::MoveWorktree { .. }
             | Self::RemoveWorktree { .. }
             | Self::AddPending(_)
             | Self::RevisePending(_)

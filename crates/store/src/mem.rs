@@ -289,6 +289,10 @@ impl Store for MemStore {
         Ok(tables.live_worktrees().filter(is_orphan).cloned().collect())
     }
 
+    async fn worktrees(&self) -> Result<Vec<Worktree>, StoreError> {
+        Ok(self.tables().live_worktrees().cloned().collect())
+    }
+
     async fn worktree_of_task(&self, task: TaskId) -> Result<Option<Worktree>, StoreError> {
         Ok(self.tables().live_worktrees().find(|tree| tree.task_id == Some(task)).cloned())
     }

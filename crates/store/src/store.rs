@@ -236,6 +236,8 @@ pub trait Store: Send + Sync + 'static {
     /// The worktrees of sessions that were removed and of tasks that have ended, oldest first. Whoever removed such a
     /// session died before it came to its worktree; that of a task may hold work that is nowhere else.
     async fn orphaned_worktrees(&self) -> Result<Vec<Worktree>, StoreError>;
+    /// Every worktree that was not removed, oldest first.
+    async fn worktrees(&self) -> Result<Vec<Worktree>, StoreError>;
     /// The worktree that a task owns.
     async fn worktree_of_task(&self, task: TaskId) -> Result<Option<Worktree>, StoreError>;
 }

@@ -7,13 +7,15 @@ mod pending;
 mod request;
 mod response;
 mod stats;
+mod worktree;
 
 pub use pending::{Branch, Checkpoint, Comparison, FileComparison, Hunk, PendingChange, PendingDecision};
 pub use request::{
-    AnswerAction, Approval, ChangeChoice, Contents, EditedMessage, HunkChoice, NewAnswer, NewChat, NewExport,
-    NewMessage, NewPending, NewProject, NewRestore, NewSession, NewTask, NewTitle, PickedChange,
+    AnswerAction, Approval, ChangeChoice, Contents, EditedMessage, HunkChoice, MovedProject, NewAnswer, NewChat,
+    NewExport, NewMessage, NewPending, NewProject, NewRestore, NewSession, NewTask, NewTitle, PickedChange,
 };
 pub use response::{
     Accepted, AgentSession, Chat, Health, Message, Project, Provider, Risk, ServerInfo, Session, Settled, Task,
 };
 pub use stats::{Stats, StatsCost, StatsGroup, TurnCounts};
+pub use worktree::Worktree;

@@ -40,10 +40,30 @@ pub struct CheckoutEntry {
     pub(crate) admin_dir: PathBuf,
 }
 
+impl CheckoutEntry {
+    /// Whether the directory knows git's notes of it, and not others or none, as after a move of either.
+    ///
+    /// # Errors
+    /// [`WorktreeError::Io`] if it cannot be read.
+    pub async fn is_linked(&self) -> Result<bool, WorktreeError> {
+        let link = read(&self.path.join(LINK_FILE)).await?.unwrap_or_default();
+        Ok(linked(&link) == Some(self.admin_dir.as_os_str().as_bytes()))
+    }
+}
+
 impl Checkout {
     /// Where it is.
     pub fn path(&self) -> &Path {
         self.repository.root()
+    }
+
+    /// Whether the directory still is this worktree, at a glance: nobody took it away, or the file that makes it one, and
+    /// its project is where it was.
+    ///
+    /// # Errors
+    /// [`WorktreeError::Io`] if it cannot be looked at.
+    pub async fn is_there(&self) -> Result<bool, WorktreeError> {
+        Ok(exists(&self.path().join(LINK_FILE)).await? && exists(self.repository.git_dir()).await?)
     }
 
     /// The project's commit that it was made from.
@@ -199,10 +219,7 @@ impl Repository {
             let link = read(&entry.path.join(LINK_FILE)).await?.unwrap_or_default();
             // A git that was killed may have left an empty link, and nothing beside it.
             let is_begun = link.is_empty() && holds_only_a_link(&entry.path).await?;
-            if !is_begun
-                && link.strip_prefix(b"gitdir: ").map(<[u8]>::trim_ascii_end)
-                    != Some(entry.admin_dir.as_os_str().as_bytes())
-            {
+            if !is_begun && linked(&link) != Some(entry.admin_dir.as_os_str().as_bytes()) {
                 return Err(WorktreeError::NotOurs { path: entry.path.clone() });
             }
             remove_contents(&entry.path).await?;
@@ -234,9 +251,18 @@ impl Repository {
         }
     }
 
-    pub(crate) async fn entry_at(&self, path: &Path) -> Result<Option<CheckoutEntry>, WorktreeError> {
+    /// What git knows of a worktree of ours at a path.
+    ///
+    /// # Errors
+    /// As [`Repository::checkouts`].
+    pub async fn entry_at(&self, path: &Path) -> Result<Option<CheckoutEntry>, WorktreeError> {
         Ok(self.checkouts().await?.into_iter().find(|entry| entry.path == path))
     }
+}
+
+/// The directory of git's that a link names.
+fn linked(link: &[u8]) -> Option<&[u8]> {
+    link.strip_prefix(b"gitdir: ").map(<[u8]>::trim_ascii_end)
 }
 
 /// Reads one of git's directories for worktrees, or none if it is not ours.

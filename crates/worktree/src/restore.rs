@@ -55,15 +55,17 @@ impl Repository {
         tokio::fs::rename(&part, &entry.path).await.map_err(WorktreeError::io("put back", &entry.path))
     }
 
-    /// Ties worktrees of ours to their project again, after either was moved. Those that are well are left alone.
+    /// Ties a worktree of ours and its project together again after either was moved, or after the file was lost that makes the
+    /// directory a worktree. The files in it are left alone.
     ///
     /// # Errors
     /// What git says.
     pub async fn repair(&self, worktree: &Path) -> Result<(), WorktreeError> {
-        if !exists(&worktree.join(LINK_FILE)).await? {
-            return Err(WorktreeError::NotOurs { path: worktree.to_owned() });
+        let mut args = vec![OsString::from("worktree"), "repair".into()];
+        // What has no such file any more is found by git's own notes.
+        if exists(&worktree.join(LINK_FILE)).await? {
+            args.extend(["--".into(), worktree.into()]);
         }
-        let args = [OsString::from("worktree"), "repair".into(), "--".into(), worktree.into()];
         self.command(args).stdout().await.map(drop)
     }
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use boocoder_local_pg::{LocalPg, LocalPgConfig};
 use boocoder_store::{PgConfig, PgStore, Store};
+use boocoder_wire::http::Worktree;
 use tokio::time::timeout;
 
 use super::client::Client;
@@ -82,13 +83,19 @@ async fn server_and_database(config: &Config) -> Vec<Finding> {
     let place = config.data_dir.display();
     if let Ok(Some(info)) = announced(&config.data_dir) {
         let (pid, url) = (info.pid, info.url.clone());
-        let ready = async { Client::new(info)?.get::<boocoder_wire::http::Health>("/api/ready").await };
-        if let Ok(health) = ready.await {
+        let ready = async {
+            let client = Client::new(info)?;
+            let health = client.get::<boocoder_wire::http::Health>("/api/ready").await?;
+            anyhow::Ok((health, client.get::<Vec<Worktree>>("/api/worktrees").await))
+        };
+        if let Ok((health, worktrees)) = ready.await {
             let runs = format!("version {} runs at {url} (process {pid}), and its database answers", health.version);
-            return vec![
+            let mut findings = vec![
                 Finding::new(Grade::Well, "data directory", place.to_string()),
                 Finding::new(Grade::Well, "server", runs),
             ];
+            findings.extend(worktree_findings(worktrees));
+            return findings;
         }
     }
     let passable = config.database_url.is_none() && config.surroundings.root;
@@ -105,6 +112,31 @@ async fn server_and_database(config: &Config) -> Vec<Finding> {
         Finding::new(Grade::Note, "server", "none runs; `boocoder serve` starts one, `boocoder run` needs none"),
         Finding::from_result("database", database),
     ]
+}
+
+fn worktree_findings(worktrees: anyhow::Result<Vec<Worktree>>) -> Vec<Finding> {
+    let worktrees = match worktrees {
+        Ok(worktrees) => worktrees,
+        Err(error) => return vec![Finding::from_result("worktrees", Err(error))],
+    };
+    let told = |worktree: &Worktree| {
+        let problem = match (worktree.state.as_str(), &worktree.problem) {
+            ("ready", _) => return None,
+            ("gone", _) => "is not there; it comes back as the last turn left it".to_owned(),
+            ("no_project", Some(problem)) => {
+                let mend = "tell where the project is by PATCH /api/projects/ID";
+                return Some(format!("{}: {problem}: {mend} (project {})", worktree.path, worktree.project_id));
+            }
+            (state, _) => format!("is {state}; it is mended"),
+        };
+        let mend = format!("when it is used next, or by POST /api/worktrees/{}/repair", worktree.id);
+        Some(format!("{} {problem} {mend}", worktree.path))
+    };
+    let notes: Vec<_> = worktrees.iter().filter_map(told).collect();
+    if notes.is_empty() {
+        return vec![Finding::new(Grade::Well, "worktrees", format!("{}, all as they should be", worktrees.len()))];
+    }
+    notes.into_iter().map(|note| Finding::new(Grade::Note, "worktrees", note)).collect()
 }
 
 async fn given_database(url: &str) -> anyhow::Result<String> {

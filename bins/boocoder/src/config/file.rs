@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::agents::{AgentTable, McpTable, mcp_servers};
 use super::overrides::{ServerTable, TurnTable};
+use super::worktrees::WorktreesTable;
 
 /// All of the file.
 #[derive(Debug, Default, Deserialize)]
@@ -22,6 +23,7 @@ pub(super) struct File {
     pub(super) data_dir: Option<PathBuf>,
     pub(super) database_url: Option<String>,
     pub(super) limits: LimitTables,
+    pub(super) worktrees: WorktreesTable,
     /// Agents by name, new ones or changes to built-in ones.
     agents: BTreeMap<String, AgentTable>,
     /// MCP servers for every agent that has none of its own in the file.

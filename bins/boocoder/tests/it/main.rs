@@ -23,3 +23,4 @@ mod sockets;
 mod stats;
 mod turns;
 mod watcher;
+mod worktrees;

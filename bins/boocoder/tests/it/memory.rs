@@ -59,6 +59,7 @@ impl Memory {
             git: Git::new(Limits::default()),
             server: None,
             config: DispatchConfig {
+                preparations: boocoder_dispatch::Preparations::default(),
                 worktrees: dir.path().join("worktrees"),
                 limits: DispatchLimits::default(),
                 agents: [].into(),

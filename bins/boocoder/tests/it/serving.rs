@@ -22,6 +22,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 /// A data directory and a project of one test's own.
 pub(crate) struct Place {
     dir: TempDir,
+    data: &'static str,
     pub(crate) repo: TestRepo,
 }
 
@@ -31,11 +32,17 @@ impl Place {
         // The database of a root's server runs as another account, which has to get through.
         let open = std::fs::Permissions::from_mode(0o755);
         let dir = tempfile::Builder::new().permissions(open).tempdir().expect("a directory");
-        Self { dir, repo: TestRepo::new().expect("a repository") }
+        Self { dir, data: "data", repo: TestRepo::new().expect("a repository") }
     }
 
     pub(crate) fn data_dir(&self) -> PathBuf {
-        self.dir.path().join("data")
+        self.dir.path().join(self.data)
+    }
+
+    /// Moves the data directory, as a human would while no server runs.
+    pub(crate) fn move_data(&mut self, name: &'static str) {
+        std::fs::rename(self.data_dir(), self.dir.path().join(name)).expect("it can be moved");
+        self.data = name;
     }
 
     /// Puts a configuration file where the program looks for it.

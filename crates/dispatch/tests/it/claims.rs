@@ -144,6 +144,7 @@ delegate! {
     open_decisions() -> Vec<OpenDecision>;
     pending_changes_of_task(id: TaskId) -> Vec<PendingChange>;
     worktree_of_session(id: SessionId) -> Option<Worktree>;
+    worktrees() -> Vec<Worktree>;
     worktree_of_task(id: TaskId) -> Option<Worktree>;
     orphaned_worktrees() -> Vec<Worktree>;
     usage(query: &StatsQuery) -> Groups<UsageSum>;

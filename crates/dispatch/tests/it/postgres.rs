@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use boocoder_backend::{OneshotBackend, Registry};
-use boocoder_dispatch::{DispatchConfig, DispatchLimits, Dispatcher, NewMessage, Parts, PriceTable};
+use boocoder_dispatch::{DispatchConfig, DispatchLimits, Dispatcher, NewMessage, Parts, Preparations, PriceTable};
 use boocoder_local_pg::{LocalPg, LocalPgConfig};
 use boocoder_model::{Answer, ContentPart, DecidedBy, InteractionId, Seq, ServerId, SessionId, TaskId, TaskState};
 use boocoder_store::{InteractionFilter, PgConfig, PgStore, ReadBudget, Store};
@@ -54,6 +54,7 @@ impl Server {
                 git: boocoder_worktree::Git::new(boocoder_worktree::Limits::default()),
                 server: Some(ServerId::from_uuid(Uuid::from_u128(number))),
                 config: DispatchConfig {
+                    preparations: Preparations::default(),
                     worktrees: place.join(number.to_string()),
                     limits,
                     agents: [].into(),

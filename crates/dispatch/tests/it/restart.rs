@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use boocoder_backend::{AgentSpec, CommandLine, Limits, OneshotBackend, Protocol, Registry};
 use boocoder_dispatch::{
-    DispatchConfig, DispatchLimits, Dispatcher, NewMessage, NewTask, Parts, PriceTable, TaskOptions,
+    DispatchConfig, DispatchLimits, Dispatcher, NewMessage, NewTask, Parts, Preparations, PriceTable, TaskOptions,
 };
 use boocoder_model::{
     Answer, Approval, ContentPart, DecidedBy, MessageRole, MessageStatus, Seq, SessionId, TaskId, TaskState,
@@ -110,6 +110,7 @@ impl Bench {
             git: boocoder_worktree::Git::new(boocoder_worktree::Limits::default()),
             server: None,
             config: DispatchConfig {
+                preparations: Preparations::default(),
                 worktrees: self.worktrees.path().join("w"),
                 limits: self.limits.clone(),
                 agents: [].into(),

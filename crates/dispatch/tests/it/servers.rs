@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use boocoder_backend::{OneshotBackend, Registry};
 use boocoder_dispatch::{
-    DispatchConfig, DispatchError, DispatchLimits, Dispatcher, NewMessage, Parts, PriceTable, Subscription,
+    DispatchConfig, DispatchError, DispatchLimits, Dispatcher, NewMessage, Parts, Preparations, PriceTable,
+    Subscription,
 };
 use boocoder_model::{
     AgentSessionStatus, Answer, ChatId, ContentPart, DecidedBy, InteractionId, InteractionOutcome, MessageStatus, Seq,
@@ -65,6 +66,7 @@ impl Shared {
             git: boocoder_worktree::Git::new(boocoder_worktree::Limits::default()),
             server: Some(id),
             config: DispatchConfig {
+                preparations: Preparations::default(),
                 worktrees: self.place.path().join(number.to_string()),
                 limits,
                 agents: [].into(),

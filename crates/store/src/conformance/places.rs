@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
 
 use boocoder_model::{Chat, Project, Seq, Session, Task, TaskState, Worktree};
 
@@ -29,6 +30,17 @@ pub async fn projects_are_found_by_id_and_by_path(store: &dyn Store) {
         let detail = refused(store, "project", Change::AddProject(same_path)).await;
         assert_eq!(detail, "there is one at this path already");
     }
+
+    let moved = Project { path: "/srv/elsewhere".into(), ..projects[0].clone() };
+    let change = |id, path: &Path| Change::MoveProject { id, path: path.to_owned() };
+    write(store, [change(moved.id, &moved.path)]).await;
+    assert_eq!(store.project_at(&moved.path).await.expect("a read"), Some(moved.clone()));
+    assert_eq!(store.project_at(&projects[0].path).await.expect("a read"), None);
+    write(store, [change(moved.id, &moved.path)]).await;
+    let detail = refused(store, "project", change(moved.id, &projects[1].path)).await;
+    assert_eq!(detail, "there is one at this path already");
+    let detail = refused(store, "project", change(project().id, "/srv/nowhere".as_ref())).await;
+    assert_eq!(detail, "there is none with this id");
 }
 
 /// Sessions come newest first, chats oldest first, by the order in which they were added.
@@ -140,10 +152,16 @@ pub async fn a_worktree_has_one_owner_and_an_owner_one_worktree(store: &dyn Stor
         assert_eq!(detail, "it belongs either to a session or to a task");
     }
 
+    let of_session = Worktree { path: "/data/elsewhere".into(), ..of_session };
+    let change = Change::MoveWorktree { id: of_session.id, path: of_session.path.clone() };
+    write(store, [change.clone()]).await;
+    assert_eq!(store.worktrees().await.expect("a read"), [of_session.clone(), of_task.clone()]);
     let removal = Change::RemoveWorktree { id: of_session.id, at: at(99) };
     write(store, [removal.clone()]).await;
     assert_eq!(store.worktree_of_session(session.id).await.expect("a read"), None);
     assert_eq!(refused(store, "worktree", removal).await, "there is none with this id");
+    assert_eq!(refused(store, "worktree", change).await, "there is none with this id");
+    assert_eq!(store.worktrees().await.expect("a read"), std::slice::from_ref(&of_task));
     write(store, [Change::AddWorktree(second.clone())]).await;
     assert_eq!(store.worktree_of_session(session.id).await.expect("a read"), Some(second));
     assert_eq!(store.orphaned_worktrees().await.expect("a read"), []);

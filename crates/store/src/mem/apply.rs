@@ -1,9 +1,11 @@
 //! Writing a batch: each change checks its rules, then puts what it changes.
 
+use std::path::PathBuf;
+
 use boocoder_model::{
     AgentSession, Chat, ChatId, Consumed, DecidedBy, DecisionId, Interaction, InteractionId, InteractionOutcome,
-    Message, OpenDecision, PendingChange, Project, Runner, RunnerId, Seq, Session, SessionId, Task, TaskId, TaskState,
-    Turn, UsageEntry, Worktree, WorktreeId,
+    Message, OpenDecision, PendingChange, Project, ProjectId, Runner, RunnerId, Seq, Session, SessionId, Task, TaskId,
+    TaskState, Turn, UsageEntry, Worktree, WorktreeId,
 };
 use jiff::Timestamp;
 
@@ -40,6 +42,7 @@ impl Tables {
     fn apply(&mut self, change: Change, writer: Option<Writer>, undo: &mut Undo) -> Result<(), StoreError> {
         match change {
             Change::AddProject(project) => self.add_project(project, undo),
+            Change::MoveProject { id, path } => self.move_project(id, path, undo),
             Change::AddSession(session) => self.add_session(session, undo),
             Change::RemoveSession { id, at } => self.remove_session(id, at, undo),
             Change::RenameSession { id, title } => self.rename_session(id, title, undo),
@@ -58,6 +61,7 @@ impl Tables {
                 self.settle_interaction(id, outcome, decided_by, undo)
             }
             Change::AddWorktree(worktree) => self.add_worktree(worktree, undo),
+            Change::MoveWorktree { id, path } => self.move_worktree(id, path, undo),
             Change::RemoveWorktree { id, at } => self.remove_worktree(id, at, undo),
             Change::AddPending(pending) => self.add_pending(*pending, undo),
             Change::RevisePending(pending) => self.revise_pending(*pending, undo),
@@ -76,6 +80,14 @@ impl Tables {
         require(!self.projects.contains_key(&project.id), "project", rule::ID_TAKEN)?;
         require(self.projects.values().all(|other| other.path != project.path), "project", rule::PATH_TAKEN)?;
         undo.put(self, |tables| &mut tables.projects, project.id, project);
+        Ok(())
+    }
+
+    fn move_project(&mut self, id: ProjectId, path: PathBuf, undo: &mut Undo) -> Result<(), StoreError> {
+        let project = self.projects.get(&id).ok_or_else(|| conflict("project", rule::ABSENT))?.clone();
+        let is_free = self.projects.values().all(|other| other.id == id || other.path != path);
+        require(is_free, "project", rule::PATH_TAKEN)?;
+        undo.put(self, |tables| &mut tables.projects, id, Project { path, ..project });
         Ok(())
     }
 
@@ -232,6 +244,13 @@ impl Tables {
         let is_free = self.live_worktrees().all(|other| (other.session_id, other.task_id) != owner);
         require(is_free, "worktree", rule::HAS_WORKTREE)?;
         undo.put(self, |tables| &mut tables.worktrees, worktree.id, Kept::new(worktree));
+        Ok(())
+    }
+
+    fn move_worktree(&mut self, id: WorktreeId, path: PathBuf, undo: &mut Undo) -> Result<(), StoreError> {
+        let live = self.worktrees.get(&id).and_then(Kept::live);
+        let moved = Worktree { path, ..live.ok_or_else(|| conflict("worktree", rule::ABSENT))?.clone() };
+        undo.put(self, |tables| &mut tables.worktrees, id, Kept::new(moved));
         Ok(())
     }
 

@@ -367,6 +367,10 @@ impl Store for PgStore {
         self.list(&format!("WHERE {orphaned} ORDER BY position"), params![]).await
     }
 
+    async fn worktrees(&self) -> Result<Vec<Worktree>, StoreError> {
+        self.list("WHERE removed_at IS NULL ORDER BY position", params![]).await
+    }
+
     async fn worktree_of_task(&self, task: TaskId) -> Result<Option<Worktree>, StoreError> {
         self.find("WHERE task_id = $1 AND removed_at IS NULL", params![task.as_uuid()]).await
     }

@@ -1,5 +1,7 @@
 //! A batch as the statements that write it. Nothing here talks to the database.
 
+use std::os::unix::ffi::OsStrExt;
+
 use boocoder_model::{
     AgentSession, Chat, DecidedBy, Interaction, InteractionId, InteractionOutcome, Message, OpenDecision,
     PendingChange, PendingId, Project, Runner, Seq, Session, SessionId, Task, TaskId, TaskState, Turn, UsageEntry,
@@ -110,6 +112,11 @@ fn steps(batch: &WriteBatch) -> Result<Vec<Step<'_>>, StoreError> {
 fn push<'a>(change: &'a Change, writer: Option<Writer>, steps: &mut Vec<Step<'a>>) -> Result<(), StoreError> {
     let step = match change {
         Change::AddProject(project) => Step::insert::<Project>(project)?,
+        Change::MoveProject { id, path } => {
+            let sql = "UPDATE projects SET path = $2 WHERE id = $1 RETURNING 1";
+            let params = params![id.as_uuid(), path.as_os_str().as_bytes()];
+            Step::guarded(Guard::Rule("project", rule::ABSENT), sql.to_owned(), params)
+        }
         Change::AddSession(session) => Step::insert::<Session>(session)?,
         Change::RemoveSession { id, at } => {
             steps.push(remove("session", "sessions", id.as_uuid(), *at));
@@ -143,6 +150,11 @@ fn push<'a>(change: &'a Change, writer: Option<Writer>, steps: &mut Vec<Step<'a>
         }
         Change::SettleInteraction { id, outcome, decided_by, at } => settle(*id, outcome, *decided_by, *at),
         Change::AddWorktree(worktree) => Step::insert::<Worktree>(worktree)?,
+        Change::MoveWorktree { id, path } => {
+            let sql = "UPDATE worktrees SET path = $2 WHERE id = $1 AND removed_at IS NULL RETURNING 1";
+            let params = params![id.as_uuid(), path.as_os_str().as_bytes()];
+            Step::guarded(Guard::Rule("worktree", rule::ABSENT), sql.to_owned(), params)
+        }
         Change::RemoveWorktree { id, at } => remove("worktree", "worktrees", id.as_uuid(), *at),
         Change::AddPending(pending) => return add_pending(pending, steps),
         Change::RevisePending(pending) => return revise_pending(pending, steps),

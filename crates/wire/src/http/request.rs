@@ -66,6 +66,14 @@ pub struct NewProject {
     pub name: Option<String>,
 }
 
+/// `PATCH /api/projects/:id`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MovedProject {
+    /// Where the project's checkout is now.
+    pub path: String,
+}
+
 /// `POST /api/sessions`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -15,7 +15,7 @@ fn copying(patterns: &[&str]) -> Preparation {
 }
 
 fn running(command: &str, time: Duration) -> Preparation {
-    let environment = BTreeMap::from([("PATH".into(), std::env::var_os("PATH").unwrap())]);
+    let environment = BTreeMap::from([("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())]);
     let setup = Setup { command: command.to_owned(), environment, time };
     Preparation { copy: Vec::new(), setup: Some(setup) }
 }
@@ -172,8 +172,17 @@ async fn a_project_that_was_moved_keeps_its_worktrees() {
     let back = project.open_checkout(&fixture.dest(), &base).await.unwrap();
     assert_eq!(read(&back.path().join("b.txt")), b"changed");
     assert_eq!(back.risk().await.unwrap().unmerged, 1);
-    let error = project.repair(fixture.dir.path()).await.unwrap_err();
-    assert!(matches!(error, WorktreeError::NotOurs { .. }), "{error}");
+    assert!(project.entry_at(&fixture.dest()).await.unwrap().unwrap().is_linked().await.unwrap());
+
+    // Where the worktree itself went, and an agent that removed all it could.
+    let away = fixture.dir.path().join("away");
+    fs::rename(fixture.dest(), &away).unwrap();
+    project.repair(&away).await.unwrap();
+    fs::remove_file(away.join(".git")).unwrap();
+    assert!(!project.entry_at(&away).await.unwrap().unwrap().is_linked().await.unwrap());
+    project.repair(&away).await.unwrap();
+    let back = project.open_checkout(&away, &base).await.unwrap();
+    assert_eq!(read(&back.path().join("b.txt")), b"changed");
 }
 
 /// A project with a submodule that is fetched in its own checkout.
