@@ -22,6 +22,7 @@ use crate::lane_core::task_updated;
 use crate::lease::{Lease, Standing};
 use crate::limits::{self, AgentKeeping, DispatchLimits};
 use crate::log::{Entry, Log};
+use crate::offers::{Offered, Offers};
 use crate::recorder::Subject;
 use crate::scheduler::{self, Request, Scheduler};
 use crate::stale::Looked;
@@ -75,6 +76,7 @@ pub(crate) struct Shared {
     pub(crate) registry: Arc<Registry>,
     pub(crate) log: Log,
     pub(crate) broker: Broker,
+    offers: Offers,
     pub(crate) workspaces: Workspaces,
     /// Held while a decision on a pending change is carried out and written: one at a time, so that files and records
     /// never tell of different ones.
@@ -144,6 +146,7 @@ impl Dispatcher {
         let (requests, request_inbox) = mpsc::channel(scheduler::REQUESTS);
         let (inputs, input_inbox) = mpsc::channel(limits::COMMAND_QUEUE);
         let outlives = parts.warm.runners().is_some();
+        let offers = Offers::default();
         let lanes = LaneParts {
             store: Arc::clone(&parts.store),
             log: log.clone(),
@@ -154,6 +157,7 @@ impl Dispatcher {
             keeping: parts.config.agents,
             prices: Arc::new(parts.config.prices),
             standing: standing.clone(),
+            offers: offers.clone(),
             scheduler: inputs,
         };
         let ready = Scheduler::start(Arc::new(lanes), Arc::clone(&registry), left, request_inbox, input_inbox);
@@ -177,6 +181,7 @@ impl Dispatcher {
             registry,
             log,
             broker,
+            offers,
             workspaces,
             deciding: Mutex::default(),
             looked: std::sync::Mutex::default(),
@@ -251,6 +256,11 @@ impl Dispatcher {
     /// Where everything is kept, for reading.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.shared.store
+    }
+
+    /// What an agent offers to choose from, as far as its sessions have told since the start.
+    pub fn offered(&self, agent: &AgentName) -> Offered {
+        self.shared.offers.of(agent)
     }
 
     /// The agents.

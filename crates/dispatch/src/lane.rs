@@ -31,6 +31,7 @@ use crate::lane_core::{Action, Adopted, Input, LaneCore, Prepared, Served, Taken
 use crate::lease::Standing;
 use crate::limits::{self, AgentKeeping, DispatchLimits};
 use crate::log::{Entry, Log, Queued, gone};
+use crate::offers::Offers;
 use crate::workspace::Workspaces;
 
 /// What every lane works with.
@@ -46,6 +47,8 @@ pub(crate) struct LaneParts {
     /// What models cost whose agents do not tell.
     pub(crate) prices: Arc<PriceTable>,
     pub(crate) standing: Standing,
+    /// What agents told that they offer.
+    pub(crate) offers: Offers,
     /// Tells the scheduler that a task has ended.
     pub(crate) scheduler: mpsc::Sender<core::Input>,
 }
@@ -188,6 +191,7 @@ impl Lane {
                         if let Some(status) = status {
                             tracing::warn!(agent = %self.spec.name, chat = ?self.chat, status, "an agent has gone");
                         }
+                        self.parts.offers.note(&self.spec.name, &batch);
                         self.tell(Input::Events(std::mem::take(&mut batch)));
                         if gone {
                             self.session = None;
@@ -325,6 +329,7 @@ impl Lane {
 
     fn hold(&mut self, opened: Opened) -> Box<SessionInfo> {
         let info = opened.session.info().clone();
+        self.parts.offers.opened(&self.spec.name, &info.options);
         self.session = Some(opened.session);
         self.events = Some(opened.events);
         Box::new(info)

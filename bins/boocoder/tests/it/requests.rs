@@ -244,6 +244,8 @@ async fn providers_tell_what_is_found() {
     for field in ["models", "modes", "thinking_options", "commands"] {
         assert!(of("demo")[field].is_array(), "{field}");
     }
+    assert!(of("goose")["hint"].as_str().unwrap().contains("enabled = true"));
+    assert!(of("demo")["hint"].is_null());
     assert_eq!(server.get(&format!("/api/providers?project_id={NOBODY}")).await.status, 404);
     let project = server.made("/api/projects", json!({"path": server.repo.path()})).await;
     let of_project = format!("/api/providers?project_id={}", project["id"].as_str().unwrap());

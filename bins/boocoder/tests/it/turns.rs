@@ -138,6 +138,26 @@ async fn an_answer_that_does_not_fit_leaves_the_question_open() {
 }
 
 #[tokio::test]
+async fn providers_tell_what_an_agent_offered_last() {
+    let place = Place::new();
+    let server = place.serve().await;
+    let demo = |list: &serde_json::Value| list.as_array().unwrap().iter().find(|it| it["name"] == "demo").unwrap().clone();
+    let before = demo(&server.get("/api/providers").await);
+    assert_eq!((&before["modes"], &before["commands"]), (&json!([]), &json!([])));
+    let session = server.session(&place).await;
+    server.answer(&session, "commands").await;
+    let after = demo(&server.get("/api/providers").await);
+    for field in ["modes", "models", "commands"] {
+        assert!(!after[field].as_array().unwrap().is_empty(), "{field}: {after}");
+    }
+    let mode = after["modes"][0]["id"].clone();
+    let message = json!({"content": "say hello", "agent": "demo", "mode_id": mode});
+    let sent = server.post(&format!("/api/sessions/{session}/messages"), message).await;
+    assert_eq!(server.ended(sent["task_id"].as_str().unwrap()).await["state"], "completed");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn work_that_was_applied_is_not_at_risk_and_a_removed_session_lets_its_clients_go() {
     let place = Place::new();
     let server = place.serve().await;

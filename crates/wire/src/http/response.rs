@@ -292,6 +292,9 @@ pub struct Provider {
     /// Why it is not ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// How to mend that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
     /// Its models; empty while they are not known.
     pub models: Vec<Choice>,
     /// Its modes; empty while they are not known.
