@@ -5,7 +5,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { AxeBuilder } from "@axe-core/playwright";
-import { launch, open as openIn, say, Server, session } from "./server.mjs";
+import { box, launch, open as openIn, say, Server, session } from "./server.mjs";
 
 const server = new Server();
 let browser;
@@ -78,7 +78,7 @@ test("the one button sends, queues and stops", async () => {
   await session(page);
   await say(page, "sleep 600000");
   await button(page, "Stop").waitFor();
-  await page.getByLabel("Message").fill("say the second");
+  await box(page).fill("say the second");
   await button(page, "Queue").click();
   await page.getByText("queued", { exact: true }).waitFor();
   await button(page, "Stop").click();
@@ -90,7 +90,7 @@ test("the one button sends, queues and stops", async () => {
 test("a draft survives a reload", async () => {
   const page = await open();
   await session(page);
-  await page.getByLabel("Message").fill("not sent yet");
+  await box(page).fill("not sent yet");
   await page.reload();
   await page.waitForFunction(() => document.querySelector("textarea")?.value === "not sent yet");
   await page.context().close();

@@ -84,9 +84,12 @@ export async function open(browser, server, options = {}) {
   return page;
 }
 
+/** Where messages are written, in the pane that is open. */
+export const box = (page) => page.getByRole("textbox", { name: "Message", exact: true });
+
 export async function say(page, text) {
-  await page.getByLabel("Message").fill(text);
-  await page.getByLabel("Message").press("Enter");
+  await box(page).fill(text);
+  await box(page).press("Enter");
 }
 
 /** A new session in the project, which has to be open already. */

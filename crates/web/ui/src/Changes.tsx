@@ -1,7 +1,12 @@
 // The changes that are held back until somebody decides on them, hunk by hunk.
 import { useState } from "react";
-import { ApiError, call, useFetched, words } from "./api";
-import { Diff } from "./Entry";
+import { Bot, History, SquareSplitHorizontal, User } from "lucide-react";
+import { ApiError, call, words } from "./api";
+import { Checkpoints } from "./Checkpoints";
+import { Diff } from "./Diff";
+import { change, useLayout } from "./layout";
+import { usePending } from "./queries";
+import { toast } from "./Toasts";
 import { mixed, who } from "./words";
 import type { FileConflict, Hunk, PendingChange } from "./wire";
 
@@ -14,6 +19,11 @@ const shownFirst = (change: PendingChange) => isOpen(change.status) || change.st
 const verdicts = (status: string): Verdict[] => (isOpen(status) ? ["apply", "reject"] : status === "applied" ? ["revert"] : []);
 
 const label = (verdict: Verdict) => verdict[0]!.toUpperCase() + verdict.slice(1);
+
+/** Who made something: an agent, or a human. */
+export function Badge({ agent }: { agent: string | null }) {
+  return <span className={`badge ${agent === null ? "" : "agent"}`}>{agent === null ? <User aria-hidden="true" /> : <Bot aria-hidden="true" />}<span>{who(agent)}</span></span>;
+}
 
 function Buttons({ of, status, busy, decide }: { of: string; status: string; busy: boolean; decide: (verdict: Verdict) => void }) {
   return verdicts(status).map((verdict) => (
@@ -34,6 +44,15 @@ function Conflicts({ conflicts }: { conflicts: FileConflict[] }) {
   ));
 }
 
+function Problem({ error }: { error: unknown }) {
+  if (error === undefined) return null;
+  return (
+    <div role="alert">
+      {error instanceof ApiError && error.conflicts.length > 0 ? <Conflicts conflicts={error.conflicts} /> : <p className="problem">{words(error)}</p>}
+    </div>
+  );
+}
+
 function Change({ change, done }: { change: PendingChange; done: () => void }) {
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>();
@@ -52,7 +71,7 @@ function Change({ change, done }: { change: PendingChange; done: () => void }) {
   const one = (hunk: Hunk, index: number) => (
     <section key={hunk.id} className="hunk" aria-label={`Hunk ${index + 1} of ${change.file_path}`}>
       <header className="row">
-        <span className="badge agent">{who(hunk.agent)}</span> <span className="muted">{hunk.status}</span>
+        <Badge agent={hunk.agent} /> <span className="muted">{hunk.status}</span>
         <span className="push" />
         <Buttons of={`hunk ${index + 1} of ${change.file_path}`} status={hunk.status} busy={busy} decide={(verdict) => void decide(verdict, [hunk.id])} />
       </header>
@@ -63,7 +82,7 @@ function Change({ change, done }: { change: PendingChange; done: () => void }) {
     <details className="card" open={shownFirst(change)}>
       <summary>
         <code>{change.file_path}</code> <span className="badge">{change.operation}</span>
-        {change.agents.map((agent) => <span key={who(agent)} className="badge agent">{who(agent)}</span>)}
+        {change.agents.map((agent) => <Badge key={who(agent)} agent={agent} />)}
         <span className="muted"> {change.status}</span>
       </summary>
       {change.old_path && <p className="muted">was {change.old_path}</p>}
@@ -73,26 +92,67 @@ function Change({ change, done }: { change: PendingChange; done: () => void }) {
         <Buttons of={change.file_path} status={change.status} busy={busy} decide={(verdict) => void decide(verdict)} />
         {change.status === "stale" && <button disabled={busy} onClick={() => void decide("rebase")} aria-label={`Rebase ${change.file_path}`}>Rebase</button>}
       </div>
-      {error !== undefined && (
-        <div role="alert">
-          {error instanceof ApiError && error.conflicts.length > 0 ? <Conflicts conflicts={error.conflicts} /> : <p className="problem">{words(error)}</p>}
-        </div>
-      )}
+      <Problem error={error} />
     </details>
   );
 }
 
-export function Changes({ sessionId, turn }: { sessionId: string; turn: number }) {
-  const { data, error, reload } = useFetched<PendingChange[]>(`/api/sessions/${sessionId}/pending`, turn);
+/** Decides on all that can be decided on so. */
+function All({ sessionId, changes, done }: { sessionId: string; changes: PendingChange[]; done: () => void }) {
+  const [error, setError] = useState<unknown>();
+  const [busy, setBusy] = useState(false);
+  const some = (verdict: Verdict) => changes.filter((change) => change.status !== "superseded" && [change.status, ...change.hunks.map((hunk) => hunk.status)].some((status) => verdicts(status).includes(verdict)));
+  const decide = async (verdict: Verdict) => {
+    setBusy(true);
+    setError(undefined);
+    try {
+      const decided = await call<PendingChange[]>(`/api/sessions/${sessionId}/pending/${verdict}`, {});
+      toast(`${label(verdict)}: ${decided.length} ${decided.length === 1 ? "file" : "files"}`);
+    } catch (failure) {
+      setError(failure);
+    }
+    setBusy(false);
+    done();
+  };
+  const offered = (["apply", "reject", "revert"] as const).filter((verdict) => some(verdict).length > 1);
+  return (
+    <>
+      {offered.length > 0 && (
+        <div className="row">
+          {offered.map((verdict) => <button key={verdict} disabled={busy} className={verdict === "apply" ? "primary" : ""} onClick={() => void decide(verdict)}>{label(verdict)} all</button>)}
+        </div>
+      )}
+      <Problem error={error} />
+    </>
+  );
+}
+
+interface Props {
+  sessionId: string;
+  turn: number;
+  agents: number;
+}
+
+export function Changes({ sessionId, turn, agents }: Props) {
+  const { data, error, refetch } = usePending(sessionId, turn);
+  const { sides } = useLayout();
+  const [past, setPast] = useState(false);
   const shown = data?.filter((change) => change.status !== "superseded") ?? [];
   const note = mixed(shown.flatMap((change) => change.agents));
+  const done = () => void refetch();
   return (
     <aside className="changes" aria-label="Changes">
-      <h2>Changes</h2>
+      <header className="flex items-center gap-2">
+        <h2>Changes</h2>
+        <button className="icon ml-auto" aria-pressed={sides} aria-label="Both sides beside each other" title="Side by side" onClick={() => change((it) => ({ ...it, sides: !it.sides }))}><SquareSplitHorizontal /></button>
+        <button className="icon" aria-pressed={past} aria-label="Checkpoints" title="Checkpoints" onClick={() => setPast(!past)}><History /></button>
+      </header>
+      {past && <Checkpoints sessionId={sessionId} turn={turn + agents} />}
       {note && <p className="muted">{note}</p>}
-      {error && <p className="problem" role="alert">{error}</p>}
+      {error && <p className="problem" role="alert">{words(error)}</p>}
       {data && shown.length === 0 && <p className="muted">Nothing yet. What an agent edits is held here until you decide on it.</p>}
-      {shown.map((change) => <Change key={change.id} change={change} done={reload} />)}
+      <All sessionId={sessionId} changes={shown} done={done} />
+      {shown.map((it) => <Change key={it.id} change={it} done={done} />)}
     </aside>
   );
 }

@@ -1,7 +1,9 @@
 // Where a message is written. One button sends, stops or queues, whichever makes sense.
-import { useState } from "react";
+import { useRef, useState, type ClipboardEvent, type DragEvent, type KeyboardEvent } from "react";
+import { X } from "lucide-react";
 import { call, words } from "./api";
-import type { Provider } from "./wire";
+import { slash } from "./words";
+import type { Choice, Command, ConfigOption, Content, Provider } from "./wire";
 
 interface Props {
   sessionId: string;
@@ -11,60 +13,167 @@ interface Props {
   providers: Provider[];
   running: string | undefined;
   chip: string | undefined;
+  /** What the agent of this chat told that it offers; else what its provider is known to. */
+  commands: Command[] | undefined;
+  options: ConfigOption[] | undefined;
 }
 
-export function Composer({ sessionId, chatId, agent, setAgent, providers, running, chip }: Props) {
-  const key = `draft:${chatId}`;
-  const [text, setText] = useState(() => localStorage.getItem(key) ?? "");
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<string>();
-  const write = (next: string) => {
-    setText(next);
+type Image = Extract<Content, { type: "image" }>;
+
+/** The most that a picture may weigh, in bytes. */
+const MOST_BYTES = 5 << 20;
+
+const read = (file: File): Promise<Image> =>
+  new Promise((done, failed) => {
+    const reader = new FileReader();
+    reader.onload = () => done({ type: "image", mime_type: file.type, data: String(reader.result).replace(/^[^,]*,/, "") });
+    reader.onerror = () => failed(new Error(`${file.name} cannot be read`));
+    reader.readAsDataURL(file);
+  });
+
+function useKept(key: string): [string, (next: string) => void] {
+  const [value, set] = useState(() => localStorage.getItem(key) ?? "");
+  const keep = (next: string) => {
+    set(next);
     if (next === "") localStorage.removeItem(key);
     else localStorage.setItem(key, next);
   };
-  const does = running === undefined ? "Send" : text.trim() === "" ? "Stop" : "Queue";
+  return [value, keep];
+}
+
+function Picker({ label, choices, value, choose }: { label: string; choices: Choice[]; value: string; choose: (id: string) => void }) {
+  if (choices.length === 0) return null;
+  const known = choices.some((choice) => choice.id === value) ? value : "";
+  return (
+    <label className="inline">{label}{" "}
+      <select value={known} onChange={(event) => choose(event.target.value)}>
+        <option value="">as it is</option>
+        {choices.map((choice) => <option key={choice.id} value={choice.id} title={choice.description}>{choice.name}</option>)}
+      </select>
+    </label>
+  );
+}
+
+export function Composer({ sessionId, chatId, agent, setAgent, providers, running, chip, commands, options }: Props) {
+  const [text, write] = useKept(`draft:${chatId}`);
+  const [model, setModel] = useKept(`model:${agent}`);
+  const [mode, setMode] = useKept(`mode:${agent}`);
+  const [thinking, setThinking] = useKept(`thinking:${agent}`);
+  const [auto, setAuto] = useState(false);
+  const [images, setImages] = useState<Image[]>([]);
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<string>();
+  const [at, setAt] = useState(0);
+  const box = useRef<HTMLTextAreaElement>(null);
+  const chosen = providers.find((provider) => provider.name === agent);
+  const offered = (category: string, known: Choice[] | undefined) => options?.find((it) => it.category === category)?.choices ?? known ?? [];
+  const models = offered("model", chosen?.models);
+  const modes = offered("mode", chosen?.modes);
+  const levels = offered("thought_level", chosen?.thinking_options);
+  const empty = text.trim() === "" && images.length === 0;
+  const does = running === undefined ? "Send" : empty ? "Stop" : "Queue";
+  const begun = slash(text);
+  const fitting = begun === undefined ? [] : (commands ?? chosen?.commands ?? []).filter((it) => it.name.startsWith(begun) && it.name !== begun);
+  const highlighted = fitting[Math.min(at, fitting.length - 1)];
+
   const act = async () => {
-    if (busy || (does === "Send" && text.trim() === "")) return;
+    if (busy || (does === "Send" && empty)) return;
     setBusy(true);
     setError(undefined);
     try {
       if (does === "Stop") {
         await call(`/api/tasks/${running}/cancel`, undefined, "POST");
       } else {
-        await call(`/api/sessions/${sessionId}/messages`, { content: text, agent, chat_id: chatId });
+        const content: string | Content[] = images.length === 0 ? text : [...(text === "" ? [] : [{ type: "text" as const, text }]), ...images];
+        const picked = (choices: Choice[], value: string) => (choices.some((choice) => choice.id === value) ? value : undefined);
+        await call(`/api/sessions/${sessionId}/messages`, {
+          content, agent, chat_id: chatId, request_id: crypto.randomUUID?.(), approval: auto ? "auto" : "ask",
+          model: picked(models, model), mode_id: picked(modes, mode), thinking_option_id: picked(levels, thinking),
+        });
         write("");
+        setImages([]);
       }
     } catch (failure) {
       setError(words(failure));
     }
     setBusy(false);
+    box.current?.focus();
   };
-  const chosen = providers.find((provider) => provider.name === agent);
+  const attach = async (files: File[]) => {
+    try {
+      for (const file of files) {
+        if (file.size > MOST_BYTES) throw new Error(`${file.name} is larger than ${MOST_BYTES >> 20} MB`);
+        const image = await read(file);
+        setImages((before) => [...before, image]);
+      }
+    } catch (failure) {
+      setError(words(failure));
+    }
+  };
+  const pictures = (data: DataTransfer) => [...data.files].filter((file) => file.type.startsWith("image/"));
+  const paste = (event: ClipboardEvent | DragEvent, data: DataTransfer) => {
+    const files = pictures(data);
+    if (files.length === 0) return;
+    event.preventDefault();
+    void attach(files);
+  };
+  const complete = (command: Command) => write(`/${command.name} `);
+  const key = (event: KeyboardEvent) => {
+    if (highlighted && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
+      event.preventDefault();
+      const step = event.key === "ArrowDown" ? 1 : fitting.length - 1;
+      setAt((Math.min(at, fitting.length - 1) + step) % fitting.length);
+    } else if (highlighted && (event.key === "Tab" || event.key === "Enter") && !event.shiftKey) {
+      event.preventDefault();
+      complete(highlighted);
+    } else if (event.key === "Enter" && !event.shiftKey && !event.nativeEvent.isComposing) {
+      event.preventDefault();
+      if (does !== "Stop") void act();
+    }
+  };
   return (
-    <form className="composer" onSubmit={(event) => { event.preventDefault(); void act(); }}>
+    <form className="composer" onSubmit={(event) => { event.preventDefault(); void act(); }}
+      onDragOver={(event) => event.preventDefault()} onDrop={(event) => paste(event, event.dataTransfer)}>
       {error && <p className="problem" role="alert">{error}</p>}
-      <textarea aria-label="Message" value={text} rows={3} autoFocus placeholder={agent === "demo" ? "Try: say hello, or: write notes.txt hello" : "Ask for something"}
-        onChange={(event) => write(event.target.value)}
-        onKeyDown={(event) => {
-          if (event.key === "Enter" && !event.shiftKey && !event.nativeEvent.isComposing) {
-            event.preventDefault();
-            if (does !== "Stop") void act();
-          }
-        }} />
+      {fitting.length > 0 && (
+        <ul className="completion" role="listbox" id={`slash-${chatId}`} aria-label="Commands">
+          {fitting.map((command) => (
+            <li key={command.name} id={`slash-${chatId}-${command.name}`} role="option" aria-selected={command === highlighted} onMouseDown={(event) => { event.preventDefault(); complete(command); }}>
+              <code>/{command.name}</code> <span className="muted">{command.description ?? command.hint}</span>
+            </li>
+          ))}
+        </ul>
+      )}
+      {images.length > 0 && (
+        <ul className="row list-none p-0" aria-label="Pictures">
+          {images.map((image, index) => (
+            <li key={index} className="relative">
+              <img className="h-16 rounded" alt={`picture ${index + 1}`} src={`data:${image.mime_type};base64,${image.data}`} />
+              <button type="button" className="icon absolute right-0 top-0" aria-label={`Take picture ${index + 1} out`} onClick={() => setImages(images.filter((it) => it !== image))}><X /></button>
+            </li>
+          ))}
+        </ul>
+      )}
+      <textarea ref={box} aria-label="Message" value={text} rows={3} autoFocus placeholder={agent === "demo" ? "Try: say hello, or: write notes.txt hello" : "Ask for something"}
+        aria-autocomplete="list" aria-controls={fitting.length > 0 ? `slash-${chatId}` : undefined} aria-activedescendant={highlighted && `slash-${chatId}-${highlighted.name}`}
+        onChange={(event) => { write(event.target.value); setAt(0); }} onKeyDown={key} onPaste={(event) => paste(event, event.clipboardData)} />
       <div className="row">
         <label className="inline">Agent{" "}
           <select value={agent} onChange={(event) => setAgent(event.target.value)}>
             {providers.map((provider) => (
-              <option key={provider.name} value={provider.name} disabled={!provider.enabled || provider.status !== "ready"}>
+              <option key={provider.name} value={provider.name} disabled={!provider.enabled || provider.status !== "ready"} title={provider.hint ?? provider.reason}>
                 {provider.label}{!provider.enabled ? " (disabled)" : provider.status === "ready" ? "" : " (not installed)"}
               </option>
             ))}
           </select>
         </label>
+        <Picker label="Model" choices={models} value={model} choose={setModel} />
+        <Picker label="Mode" choices={modes} value={mode} choose={setMode} />
+        <Picker label="Thinking" choices={levels} value={thinking} choose={setThinking} />
+        <label className="inline" title="The agent's questions for permission are answered with yes"><input type="checkbox" checked={auto} onChange={(event) => setAuto(event.target.checked)} /> Act without asking</label>
         {chip && <span className="badge">{chip}</span>}
-        {chosen?.reason && <span className="muted">{chosen.reason}</span>}
-        <button type="submit" className="primary push" disabled={busy || (does === "Send" && text.trim() === "")}>{does}</button>
+        {chosen?.reason && <span className="muted">{chosen.reason}{chosen.hint && <> To mend it: <code>{chosen.hint}</code></>}</span>}
+        <button type="submit" className="primary ml-auto" disabled={busy || (does === "Send" && empty)}>{does}</button>
       </div>
     </form>
   );

@@ -1,32 +1,18 @@
-// One message of the timeline.
-import { memo } from "react";
-import Markdown, { type Components } from "react-markdown";
-import remarkGfm from "remark-gfm";
-import type { Entry, Part } from "./timeline";
-import { blocks } from "./words";
-import type { Content, Outcome, ToolCall } from "./wire";
+// One message of a conversation, and what belongs to it.
+import { memo, useState } from "react";
+import { Pencil, RotateCcw, Trash2 } from "lucide-react";
+import { call, words } from "./api";
+import { Diff } from "./Diff";
+import { Markdown } from "./Markdown";
+import { textOf, type Entry, type Part, type Timeline } from "./timeline";
+import { toast } from "./Toasts";
+import { plain } from "./words";
+import type { Content, Outcome, PlanEntry, ToolCall } from "./wire";
 
-const PLUGINS = [remarkGfm];
-
-/** A picture from elsewhere would tell its owner that it was looked at, so it stays a link. */
-const PARTS: Components = {
-  img: ({ src, alt }) => <a href={String(src ?? "")}>{alt || "picture"}</a>,
-  a: ({ href, children }) => <a href={href} target="_blank" rel="noreferrer noopener">{children}</a>,
-};
-
-const Block = memo(({ text }: { text: string }) => (
-  <Markdown remarkPlugins={PLUGINS} components={PARTS}>{text}</Markdown>
-));
-
-function Text({ text, streaming }: { text: string; streaming: boolean }) {
-  const pieces = streaming ? blocks(text) : [text];
-  return <div className="prose">{pieces.map((piece, index) => <Block key={index} text={piece} />)}</div>;
-}
-
-function Attachment({ content }: { content: Content }) {
+export function Attachment({ content }: { content: Content }) {
   switch (content.type) {
     case "text":
-      return <p>{content.text}</p>;
+      return <p className="whitespace-pre-wrap">{plain(content.text)}</p>;
     case "image":
       return <img className="picture" alt="attached" src={`data:${content.mime_type};base64,${content.data}`} />;
     case "audio":
@@ -34,44 +20,35 @@ function Attachment({ content }: { content: Content }) {
     case "resource_link":
       return <p className="muted">{content.name} ({content.uri})</p>;
     case "resource":
-      return <details><summary>{content.uri}</summary><pre>{content.text ?? "not text"}</pre></details>;
+      return <details><summary>{content.uri}</summary><pre tabIndex={0}>{content.text ?? "not text"}</pre></details>;
     case "unknown":
-      return <pre>{pretty(content.raw)}</pre>;
+      return <pre tabIndex={0}>{pretty(content.raw)}</pre>;
     default:
-      return <pre>{pretty(content)}</pre>;
+      return <pre tabIndex={0}>{pretty(content)}</pre>;
   }
 }
 
-const pretty = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value, null, 2));
+const pretty = (value: unknown): string => (typeof value === "string" ? plain(value) : JSON.stringify(value, null, 2));
 
-export function Diff({ text }: { text: string }) {
-  const kind = (line: string) => (/^(\+\+\+ |--- |@@)/.test(line) ? "at" : line.startsWith("+") ? "add" : line.startsWith("-") ? "del" : "");
-  return (
-    <pre className="diff" tabIndex={0} role="group" aria-label="difference">
-      {text.split("\n").map((line, index) => <span key={index} className={kind(line)}>{line}{"\n"}</span>)}
-    </pre>
-  );
-}
-
-function Tool({ call }: { call: ToolCall }) {
+export function Tool({ call: tool }: { call: ToolCall }) {
   return (
     <details className="card">
       <summary>
-        <span className={`dot ${call.status}`} aria-hidden="true" /> {call.title || call.kind}
-        <span className="muted"> {call.status.replace("_", " ")}</span>
+        <span className={`dot ${tool.status}`} aria-hidden="true" /> {tool.title || tool.kind}
+        <span className="muted"> {tool.status.replace("_", " ")}</span>
       </summary>
-      {call.locations.length > 0 && <p className="muted">{call.locations.map((at) => at.path).join(", ")}</p>}
-      {call.input !== null && call.input !== undefined && <><h4>Input</h4><pre tabIndex={0}>{pretty(call.input)}</pre></>}
-      {call.content.map((part, index) => {
+      {tool.locations.length > 0 && <p className="muted">{tool.locations.map((at) => at.path).join(", ")}</p>}
+      {tool.input !== null && tool.input !== undefined && <><h4>Input</h4><pre tabIndex={0}>{pretty(tool.input)}</pre></>}
+      {tool.content.map((part, index) => {
         if (part.type === "diff") {
-          const old = part.old_text ? part.old_text.replace(/^/gm, "-") + "\n" : "";
-          return <div key={index}><h4>{part.path}</h4><Diff text={old + part.new_text.replace(/^/gm, "+")} /></div>;
+          const old = part.old_text ? part.old_text.replace(/\n$/, "").replace(/^/gm, "-") + "\n" : "";
+          return <div key={index}><h4>{part.path}</h4><Diff text={old + part.new_text.replace(/\n$/, "").replace(/^/gm, "+")} /></div>;
         }
         if (part.type === "content") return <Attachment key={index} content={part.content} />;
         if (part.type === "terminal") return <p key={index} className="muted">Terminal {part.terminal_id}</p>;
-        return <pre key={index}>{pretty(part)}</pre>;
+        return <pre key={index} tabIndex={0}>{pretty(part)}</pre>;
       })}
-      {call.output !== null && call.output !== undefined && <><h4>Output</h4><pre tabIndex={0}>{pretty(call.output)}</pre></>}
+      {tool.output !== null && tool.output !== undefined && <><h4>Output</h4><pre tabIndex={0}>{pretty(tool.output)}</pre></>}
     </details>
   );
 }
@@ -79,9 +56,9 @@ function Tool({ call }: { call: ToolCall }) {
 function Piece({ part, streaming }: { part: Part; streaming: boolean }) {
   switch (part.kind) {
     case "text":
-      return <Text text={part.text} streaming={streaming} />;
+      return <Markdown text={part.text} streaming={streaming} />;
     case "reasoning":
-      return <details className="reasoning"><summary>Reasoning</summary><Text text={part.text} streaming={streaming} /></details>;
+      return <details className="reasoning"><summary>Reasoning</summary><Markdown text={part.text} streaming={streaming} /></details>;
     case "notice":
       return <p className="notice">{part.text}</p>;
     case "tool":
@@ -91,27 +68,91 @@ function Piece({ part, streaming }: { part: Part; streaming: boolean }) {
   }
 }
 
+/** A message that waits for its turn can still be changed, or dropped. */
+function Waiting({ entry }: { entry: Entry }) {
+  const [text, setText] = useState<string>();
+  const act = async (method: string, body?: unknown) => {
+    try {
+      await call(`/api/messages/${entry.id}`, body, method);
+      setText(undefined);
+    } catch (failure) {
+      toast(words(failure), "bad");
+    }
+  };
+  if (text !== undefined) {
+    return (
+      <form className="my-2" onSubmit={(event) => { event.preventDefault(); void act("PATCH", { content: text }); }}>
+        <textarea className="w-full" aria-label="The waiting message" value={text} rows={3} autoFocus onChange={(event) => setText(event.target.value)} />
+        <div className="row"><button className="primary" disabled={text.trim() === ""}>Save</button><button type="button" onClick={() => setText(undefined)}>Leave it</button></div>
+      </form>
+    );
+  }
+  return (
+    <span className="row">
+      <span className="badge">queued</span>
+      <button className="icon" aria-label="Edit the waiting message" title="Edit" onClick={() => setText(textOf(entry))}><Pencil /></button>
+      <button className="icon" aria-label="Drop the waiting message" title="Drop" onClick={() => void act("DELETE")}><Trash2 /></button>
+    </span>
+  );
+}
+
+/** Says once more what a turn that did not come to its end was asked for. */
+function Retry({ asked, sessionId }: { asked: Entry; sessionId: string }) {
+  const retry = async () => {
+    const content = asked.parts.flatMap((part): Content[] =>
+      part.kind === "text" ? [{ type: "text", text: part.text }] : part.kind === "attachment" ? [part.content] : []);
+    try {
+      await call(`/api/sessions/${sessionId}/messages`, { content, agent: asked.agent, chat_id: asked.chatId });
+    } catch (failure) {
+      toast(words(failure), "bad");
+    }
+  };
+  return <button onClick={() => void retry()}><RotateCcw className="inline" /> Retry</button>;
+}
+
 export interface EntryProps {
   entry: Entry;
   state: string | undefined;
   outcome: Outcome | undefined;
+  sessionId: string;
+  /** What the turn was asked for, if it did not come to its end. */
+  asked: Entry | undefined;
+  /** It was taken back before its turn. */
+  dropped: boolean;
 }
 
-export const EntryView = memo(({ entry, state, outcome }: EntryProps) => {
+export const EntryView = memo(({ entry, state, outcome, sessionId, asked, dropped }: EntryProps) => {
   const streaming = entry.status === "streaming";
   if (entry.role === "notice") return <div className="notice">{entry.parts.map((part, i) => <Piece key={i} part={part} streaming={false} />)}</div>;
   const mine = entry.role === "user";
   return (
     <article className={mine ? "entry mine" : "entry"} aria-busy={streaming} aria-label={mine ? "You" : entry.agent}>
-      <header>{mine ? `You to ${entry.agent}` : entry.agent}{mine && state === "queued" && <span className="badge">queued</span>}</header>
+      <header>{mine ? `You to ${entry.agent}` : entry.agent}</header>
       {entry.parts.map((part, i) => (mine && part.kind === "text"
         ? <p key={i} className="said">{part.text}</p>
         : <Piece key={i} part={part} streaming={streaming && i === entry.parts.length - 1} />))}
+      {mine && state === "queued" && <Waiting entry={entry} />}
       {!mine && streaming && entry.parts.length === 0 && <p className="muted">thinking…</p>}
       {entry.error && <p className="problem">{entry.error}</p>}
+      {dropped && <p className="muted">dropped</p>}
       {!mine && outcome && (state === "failed" || state === "cancelled") && (
-        <p className="muted">{state}, decided by {outcome.decided_by}: {outcome.reason}</p>
+        <p className="muted row">{state}, decided by {outcome.decided_by}: {outcome.reason} {asked && <Retry asked={asked} sessionId={sessionId} />}</p>
       )}
     </article>
   );
 });
+
+export function Plan({ entries }: { entries: PlanEntry[] | undefined }) {
+  if (entries === undefined || entries.length === 0) return null;
+  return (
+    <details className="card mx-3"><summary>Plan, {entries.filter((step) => step.status === "completed").length} of {entries.length} done</summary>
+      <ol>{entries.map((step, index) => <li key={index} className={step.status === "completed" ? "muted" : ""}>{step.content} <span className="muted">{step.status.replace("_", " ")}</span></li>)}</ol>
+    </details>
+  );
+}
+
+export function Usage({ usage }: { usage: Timeline["usage"][string] | undefined }) {
+  if (usage === undefined) return null;
+  const cost = usage.cost === null ? "cost not told" : `${usage.cost.toFixed(4)} ${usage.currency ?? "USD"}`;
+  return <p className="muted m-0 px-3 text-right">{usage.input} tokens read, {usage.output} written, {cost}</p>;
+}

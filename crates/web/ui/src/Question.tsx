@@ -10,7 +10,7 @@ interface Field {
   enum?: string[];
 }
 
-export function Question({ question }: { question: Interaction }) {
+export function Question({ question, answered }: { question: Interaction; answered?: () => void }) {
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<string>();
   const [values, setValues] = useState<Record<string, unknown>>({});
@@ -20,9 +20,11 @@ export function Question({ question }: { question: Interaction }) {
     setError(undefined);
     try {
       await call(`/api/interactions/${question.id}`, body);
+      answered?.();
     } catch (failure) {
       // Somebody else was faster: the frame that says so is on its way and takes this question off the page.
       if (!(failure instanceof ApiError && failure.code === "already_settled")) setError(words(failure));
+      answered?.();
       setBusy(false);
     }
   };

@@ -1,5 +1,4 @@
 // Requests to the server. The cookie that the printed address gave shows who we are.
-import { useCallback, useEffect, useState } from "react";
 import type { FileConflict } from "./wire";
 
 /** An answer that was not what was asked for, in the server's words. */
@@ -31,27 +30,3 @@ export async function call<T>(path: string, body?: unknown, method = body === un
 }
 
 export const words = (error: unknown): string => (error instanceof Error ? error.message : String(error));
-
-/** What a path answers: fetched again whenever `turn` changes, and kept while the next answer is on its way. */
-export function useFetched<T>(path: string | undefined, turn: unknown = 0) {
-  const [found, setFound] = useState<{ path: string; data: T }>();
-  const [error, setError] = useState<string>();
-  const [again, setAgain] = useState(0);
-  useEffect(() => {
-    if (path === undefined) return;
-    let current = true;
-    call<T>(path).then(
-      (data) => {
-        if (!current) return;
-        setFound({ path, data });
-        setError(undefined);
-      },
-      (failure: unknown) => current && setError(words(failure)),
-    );
-    return () => {
-      current = false;
-    };
-  }, [path, turn, again]);
-  const reload = useCallback(() => setAgain((count) => count + 1), []);
-  return { data: found !== undefined && found.path === path ? found.data : undefined, error, reload };
-}

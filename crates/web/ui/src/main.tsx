@@ -1,96 +1,102 @@
-// The page: projects and their sessions at the side, one session beside them. The address after `#` is the session's id.
+// The page: projects and their sessions at the side, and the panes beside them.
 import { StrictMode, useEffect, useState } from "react";
 import { createRoot } from "react-dom/client";
-import { call, useFetched, words } from "./api";
-import { SessionView } from "./SessionView";
-import type { Project, Provider, Session } from "./wire";
+import { QueryClientProvider } from "@tanstack/react-query";
+import { Bell, Command as CommandIcon, Menu } from "lucide-react";
+import { words } from "./api";
+import { Inbox, useNotified } from "./Inbox";
+import { begin, change, show, useLayout } from "./layout";
+import { OpenProject } from "./OpenProject";
+import { Palette } from "./Palette";
+import { PaneView } from "./Pane";
+import { again, client, useInbox, useProjects, useProviders, useSessions } from "./queries";
+import { Sidebar } from "./Sidebar";
+import { Toasts } from "./Toasts";
+import type { Session } from "./wire";
 import "./styles.css";
 
-function useHash(): string {
-  const [hash, setHash] = useState(() => location.hash.slice(1));
-  useEffect(() => {
-    const listen = () => setHash(location.hash.slice(1));
-    addEventListener("hashchange", listen);
-    return () => removeEventListener("hashchange", listen);
-  }, []);
-  return hash;
-}
-
-function OpenProject({ opened }: { opened: (session: Session) => void }) {
-  const [path, setPath] = useState("");
-  const [error, setError] = useState<string>();
-  const [busy, setBusy] = useState(false);
-  const open = async () => {
-    setBusy(true);
-    setError(undefined);
-    try {
-      const project = await call<Project>("/api/projects", { path });
-      opened(await call<Session>("/api/sessions", { project_id: project.id }));
-    } catch (failure) {
-      setError(words(failure));
-    }
-    setBusy(false);
-  };
-  return (
-    <form className="opener" onSubmit={(event) => { event.preventDefault(); void open(); }}>
-      <label>Folder of a git repository<input value={path} placeholder="/home/you/project" onChange={(event) => setPath(event.target.value)} /></label>
-      <button className="primary" disabled={busy || path === ""}>Open project</button>
-      {error && <p className="problem" role="alert">{error}</p>}
-    </form>
-  );
-}
-
 function App() {
-  const hash = useHash();
-  const projects = useFetched<Project[]>("/api/projects");
-  const sessions = useFetched<Session[]>("/api/sessions");
-  const providers = useFetched<Provider[]>("/api/providers");
-  const [error, setError] = useState<string>();
-  const session = sessions.data?.find((it) => it.id === hash);
-  const reload = () => { projects.reload(); sessions.reload(); };
-  const opened = (it: Session) => { reload(); location.hash = it.id; };
-  const add = async (project: Project) => {
-    try {
-      opened(await call<Session>("/api/sessions", { project_id: project.id }));
-    } catch (failure) {
-      setError(words(failure));
-    }
+  const layout = useLayout();
+  const projects = useProjects();
+  const sessions = useSessions();
+  const providers = useProviders();
+  const inbox = useInbox();
+  const [palette, setPalette] = useState(false);
+  const [drawer, setDrawer] = useState(false);
+  const [asking, setAsking] = useState(false);
+  const waiting = inbox.data?.length ?? 0;
+  const active = sessions.data?.find((it) => it.id === layout.panes[layout.active]?.session);
+  useNotified(inbox.data ?? []);
+
+  useEffect(() => {
+    document.title = `${waiting > 0 ? `(${waiting}) ` : ""}${active?.title ?? "BooCoder"}`;
+  }, [waiting, active?.title]);
+
+  useEffect(() => {
+    const listen = (event: KeyboardEvent) => {
+      if ((event.ctrlKey || event.metaKey) && event.key === "k") {
+        event.preventDefault();
+        setPalette(true);
+      } else if (event.altKey && /^[1-9]$/.test(event.key)) {
+        const at = Number(event.key) - 1;
+        change((it) => (at < it.panes.length ? { ...it, active: at } : it));
+      }
+    };
+    addEventListener("keydown", listen);
+    return () => removeEventListener("keydown", listen);
+  }, []);
+
+  const opened = (session: Session) => {
+    void again("/api/projects", "/api/sessions");
+    setDrawer(false);
+    change((it) => show(it, session.id));
   };
-  const failure = error ?? projects.error ?? sessions.error ?? providers.error;
+  const failure = projects.error ?? sessions.error ?? providers.error;
   return (
-    <div className="app">
-      <nav className="side" aria-label="Projects and sessions">
-        <h1>BooCoder</h1>
-        {failure && <p className="problem" role="alert">{failure} <button onClick={() => { setError(undefined); reload(); providers.reload(); }}>Try again</button></p>}
-        {projects.data?.map((project) => (
-          <section key={project.id}>
-            <h2 title={project.path}>{project.name}</h2>
-            <ul>
-              {sessions.data?.filter((it) => it.project_id === project.id).map((it) => (
-                <li key={it.id}><a href={`#${it.id}`} aria-current={it.id === hash ? "page" : undefined}>{it.title || `Session ${it.id.slice(-4)}`}</a></li>
-              ))}
-            </ul>
-            <button onClick={() => void add(project)} aria-label={`New session in ${project.name}`}>New session</button>
-          </section>
-        ))}
-        {projects.data && projects.data.length > 0 && <details><summary>Open another project</summary><OpenProject opened={opened} /></details>}
-      </nav>
-      {session ? (
-        <SessionView key={session.id} session={session} providers={providers.data ?? []} reload={reload} />
-      ) : (
-        <main className="welcome">
-          {projects.data?.length === 0 ? (
-            <><h2>Open a project to begin</h2>
-              <p>Agents work in a copy of it. Your own files change only when you apply what they did.</p>
-              <OpenProject opened={opened} /></>
-          ) : (
-            projects.data && sessions.data && <><h2>{hash ? "There is no such session" : "Choose a session"}</h2><p className="muted">They are listed with their projects.</p></>
+    <div className="flex h-dvh flex-col">
+      <header className="flex items-center gap-2 border-b border-line bg-side px-3 py-1.5">
+        <button className="icon md:hidden" aria-label="Projects and sessions" aria-expanded={drawer} onClick={() => setDrawer(!drawer)}><Menu /></button>
+        <h1 className="text-base font-semibold">BooCoder</h1>
+        {failure && (
+          <p className="problem m-0 truncate" role="alert">{words(failure)} <button onClick={() => void again("/api")}>Try again</button></p>
+        )}
+        <span className="ml-auto" />
+        <button className="icon" aria-label="Commands" title="Commands (Ctrl K)" onClick={() => setPalette(true)}><CommandIcon /></button>
+        <button className="icon relative" aria-label={waiting === 0 ? "Questions: none wait" : `Questions: ${waiting} wait`} aria-expanded={asking} onClick={() => setAsking(!asking)}>
+          <Bell />{waiting > 0 && <span className="count" aria-hidden="true">{waiting}</span>}
+        </button>
+      </header>
+      <div className="relative flex min-h-0 flex-1">
+        <Sidebar className={drawer ? "absolute inset-y-0 left-0 z-20 flex shadow-lg" : "hidden md:flex"} projects={projects.data ?? []}
+          sessions={sessions.data ?? []} current={active?.id} opened={opened} waiting={inbox.data ?? []} />
+        <div className="flex min-w-0 flex-1">
+          {layout.panes.map((pane, index) => (
+            <PaneView key={`${index}:${pane.session}`} pane={pane} index={index} session={sessions.data?.find((it) => it.id === pane.session)}
+              loaded={sessions.data !== undefined} providers={providers.data ?? []} opened={opened} />
+          ))}
+          {layout.panes.length === 0 && (
+            <main className="welcome">
+              {projects.data?.length === 0 ? (
+                <><h2>Open a project to begin</h2>
+                  <p>Agents work in a copy of it. Your own files change only when you apply what they did.</p>
+                  <OpenProject opened={opened} /></>
+              ) : (
+                projects.data && sessions.data && <><h2>Choose a session</h2><p className="muted">They are listed with their projects; Ctrl K finds everything.</p></>
+              )}
+            </main>
           )}
-        </main>
-      )}
+        </div>
+        {asking && <Inbox open={inbox.data ?? []} sessions={sessions.data ?? []} close={() => setAsking(false)} />}
+      </div>
+      {palette && <Palette close={() => setPalette(false)} projects={projects.data ?? []} sessions={sessions.data ?? []} opened={opened} ask={() => setAsking(true)} />}
     </div>
   );
 }
 
+begin();
 const root = document.getElementById("root");
-if (root) createRoot(root).render(<StrictMode><App /></StrictMode>);
+if (root) {
+  createRoot(root).render(
+    <StrictMode><QueryClientProvider client={client}><Toasts><App /></Toasts></QueryClientProvider></StrictMode>,
+  );
+}

@@ -1,5 +1,5 @@
 // The pure core of the page: frames in, what is shown out. It has no clock, no network and no browser.
-import type { Content, Frame, Interaction, Message, Outcome, PlanEntry, Settlement, ToolCall } from "./wire";
+import type { Command, ConfigOption, Content, Frame, Interaction, Message, Outcome, PlanEntry, Settlement, ToolCall } from "./wire";
 
 export type Part =
   | { kind: "text" | "reasoning" | "notice"; text: string }
@@ -31,14 +31,19 @@ export interface Timeline {
   asked: Record<string, Asked>;
   plans: Record<string, PlanEntry[]>;
   usage: Record<string, { input: number; output: number; cost: number | null; currency: string | undefined }>;
-  /** Grows when the pending changes, the agents' sessions, or the whole history have to be fetched again. */
+  /** What the agent of a chat told last: its slash commands, and what can be set. */
+  commands: Record<string, Command[]>;
+  options: Record<string, ConfigOption[]>;
+  /** Grows when the pending changes, the agents' sessions, the whole history or the titles have to be fetched again. */
   pending: number;
   agents: number;
   history: number;
+  titles: number;
 }
 
 export const EMPTY: Timeline = {
-  seq: 0, entries: [], tasks: {}, asked: {}, plans: {}, usage: {}, pending: 0, agents: 0, history: 0,
+  seq: 0, entries: [], tasks: {}, asked: {}, plans: {}, usage: {}, commands: {}, options: {},
+  pending: 0, agents: 0, history: 0, titles: 0,
 };
 
 /** Applies frames in order. One that was applied before changes nothing, so a reconnect never doubles a line. */
@@ -76,8 +81,7 @@ function apply(state: Timeline, known: Map<string, number>, frame: Frame): void 
   switch (frame.type) {
     case "message_started": {
       const role = frame.role === "user" ? "user" : "assistant";
-      const parts: Part[] = frame.content === undefined ? [] : [{ kind: "text", text: frame.content }];
-      for (const content of frame.attachments ?? []) parts.push({ kind: "attachment", content });
+      const parts = said(frame.content, frame.attachments);
       return add({ ...blank(frame, role, frame.agent), parts, status: role === "user" ? "complete" : "streaming" });
     }
     case "delta":
@@ -133,14 +137,24 @@ function apply(state: Timeline, known: Map<string, number>, frame: Frame): void 
       state.agents += 1;
       return;
     case "resync": {
-      const { pending, agents, history } = state;
+      const { pending, agents, history, titles } = state;
       known.clear();
-      Object.assign(state, EMPTY, { entries: [], pending: pending + 1, agents: agents + 1, history: history + 1 });
+      const again = { pending: pending + 1, agents: agents + 1, history: history + 1, titles: titles + 1 };
+      Object.assign(state, EMPTY, { entries: [], ...again });
       return;
     }
     case "agent_commands":
-    case "mode_changed":
+      state.commands = { ...state.commands, [chat]: frame.commands };
+      return;
     case "config_options":
+      state.options = { ...state.options, [chat]: frame.options };
+      return;
+    case "message_edited":
+      return edit(() => said(frame.content, frame.attachments));
+    case "renamed":
+      state.titles += 1;
+      return;
+    case "mode_changed":
     case "agent_title":
       return;
     default:
@@ -151,11 +165,24 @@ function apply(state: Timeline, known: Map<string, number>, frame: Frame): void 
 
 function ignore(_unknown: never): void {}
 
-/** Puts what was read over HTTP in place of what frames told, for a session whose log no longer reaches back. */
+/**
+ * Puts what was read over HTTP in place of what frames told, for a session whose log no longer reaches back. What no frame
+ * told of stands before the rest, so pages may come one after the other, the latest first.
+ */
 export function withHistory(state: Timeline, messages: readonly Message[]): Timeline {
-  const read = messages.map(fromMessage);
-  const ids = new Set(read.map((entry) => entry.id));
-  return { ...state, entries: [...read, ...state.entries.filter((entry) => !ids.has(entry.id))] };
+  const read = new Map(messages.map((message) => [message.id, fromMessage(message)]));
+  const known = state.entries.map((entry) => {
+    const again = read.get(entry.id);
+    read.delete(entry.id);
+    return again ?? entry;
+  });
+  return { ...state, entries: [...read.values(), ...known] };
+}
+
+function said(content: string | undefined, attachments: Content[] | undefined): Part[] {
+  const parts: Part[] = content === undefined || content === "" ? [] : [{ kind: "text", text: content }];
+  for (const attachment of attachments ?? []) parts.push({ kind: "attachment", content: attachment });
+  return parts;
 }
 
 function fromMessage(message: Message): Entry {
@@ -189,6 +216,14 @@ function merge(parts: Part[], call: ToolCall): Part[] {
   if (at < 0) return [...parts, { kind: "tool", call }];
   return parts.map((part, index) => (index === at ? { kind: "tool", call } : part));
 }
+
+/** What a human said to have a task done, as it was said. */
+export function askedFor(state: Timeline, taskId: string | undefined): Entry | undefined {
+  return taskId === undefined ? undefined : state.entries.find((entry) => entry.role === "user" && entry.taskId === taskId);
+}
+
+/** The text of an entry. */
+export const textOf = (entry: Entry): string => entry.parts.map((part) => (part.kind === "text" ? part.text : "")).join("");
 
 /** The task that runs in a chat, if one does. */
 export function runningTask(state: Timeline, chatId: string): string | undefined {

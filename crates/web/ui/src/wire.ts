@@ -51,6 +51,26 @@ export interface Interaction {
   created_at: string;
 }
 
+export interface Command {
+  name: string;
+  description?: string;
+  hint?: string;
+}
+
+export interface Choice {
+  id: string;
+  name: string;
+  description?: string;
+}
+
+export interface ConfigOption {
+  id: string;
+  name: string;
+  category?: string;
+  value: unknown;
+  choices: Choice[];
+}
+
 export interface PlanEntry {
   content: string;
   priority: string;
@@ -64,10 +84,12 @@ export type FrameBody =
   | { type: "attachment"; content: Content }
   | { type: "user_content"; content: Content }
   | { type: "tool_call"; tool_call: ToolCall }
-  | { type: "agent_commands"; commands: { name: string; description?: string; hint?: string }[] }
+  | { type: "agent_commands"; commands: Command[] }
   | { type: "plan"; entries: PlanEntry[] }
   | { type: "mode_changed"; mode_id: string }
-  | { type: "config_options"; options: unknown[] }
+  | { type: "config_options"; options: ConfigOption[] }
+  | { type: "message_edited"; content: string; attachments?: Content[] }
+  | { type: "renamed"; title: string }
   | { type: "agent_title"; title: string | null }
   | { type: "usage"; input_tokens: number; output_tokens: number; cost: number | null; currency?: string }
   | { type: "notice"; message: string }
@@ -109,6 +131,10 @@ export interface Provider {
   status: string;
   reason?: string;
   hint?: string;
+  models: Choice[];
+  modes: Choice[];
+  thinking_options: Choice[];
+  commands: Command[];
 }
 
 export interface Message {
@@ -151,6 +177,21 @@ export interface Hunk {
   diff: string;
   status: string;
   agent: string | null;
+}
+
+/** A turn that has ended, and what the worktree held before and after it. */
+export interface Checkpoint {
+  turn: string;
+  chat_id: string | null;
+  agent: string;
+  state: string;
+  started_at: string;
+  before_tree: string | null;
+  after_tree: string | null;
+}
+
+export interface Comparison {
+  files: { file_path: string; operation: string; binary: boolean; diff: string }[];
 }
 
 /** A file that stands in the way of a decision; a side without lines is null. */

@@ -52,3 +52,53 @@ export function blocks(text: string): string[] {
   if (block !== "") found.push(block);
   return found;
 }
+
+/** Output of a terminal without the sequences that only a terminal knows: colours, titles, moves of the cursor. */
+export const plain = (text: string): string =>
+  // eslint-disable-next-line no-control-regex
+  text.replace(/\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)|[@-Z\\-_])/g, "").replace(/[^\n]*\r(?!\n)/g, "");
+
+/** A row of a difference whose sides stand beside each other; or a line that belongs to neither. */
+export interface Row {
+  left?: string;
+  right?: string;
+  changed?: boolean;
+  whole?: string;
+}
+
+/** Puts lines that went beside those that came in their place. */
+export function sides(diff: string): Row[] {
+  const rows: Row[] = [];
+  let gone: string[] = [];
+  let come: string[] = [];
+  const flush = () => {
+    for (let at = 0; at < Math.max(gone.length, come.length); at += 1) {
+      const row: Row = { changed: true };
+      const [left, right] = [gone[at], come[at]];
+      if (left !== undefined) row.left = left;
+      if (right !== undefined) row.right = right;
+      rows.push(row);
+    }
+    gone = [];
+    come = [];
+  };
+  for (const line of diff.split("\n")) {
+    if (/^(\+\+\+ |--- |@@|diff |\\ )/.test(line)) {
+      flush();
+      rows.push({ whole: line });
+    } else if (line.startsWith("-")) {
+      if (come.length > 0) flush();
+      gone.push(line.slice(1));
+    } else if (line.startsWith("+")) {
+      come.push(line.slice(1));
+    } else {
+      flush();
+      rows.push({ left: line.slice(1), right: line.slice(1) });
+    }
+  }
+  flush();
+  return rows;
+}
+
+/** The slash command that is being written, if one is: what it begins with. */
+export const slash = (text: string): string | undefined => /^\/(\S*)$/.exec(text)?.[1];

@@ -1,0 +1,69 @@
+// What was said in a chat, however much it is: only what is in view is in the document. The end stays in view unless one
+// scrolled away from it.
+import { useCallback, useMemo } from "react";
+import { Virtuoso } from "react-virtuoso";
+import { EntryView } from "./Entry";
+import { Question } from "./Question";
+import { askedFor, type Entry, type Timeline } from "./timeline";
+import type { Interaction, Provider } from "./wire";
+
+interface Props {
+  entries: Entry[];
+  timeline: Timeline;
+  questions: Interaction[];
+  sessionId: string;
+  providers: Provider[];
+}
+
+interface Context {
+  questions: Interaction[];
+}
+
+/** Within how many pixels of the end it is followed. */
+const AT_END = 60;
+
+const Questions = ({ context }: { context?: Context }) => (
+  <div className="column pb-4">{context?.questions.map((question) => <Question key={question.id} question={question} />)}</div>
+);
+const COMPONENTS = { Footer: Questions };
+
+function Empty({ providers }: { providers: Provider[] }) {
+  const absent = providers.filter((provider) => provider.enabled && provider.status !== "ready" && provider.hint);
+  return (
+    <div className="welcome">
+      <h2>Nothing said yet</h2>
+      <p>Write a message below. The demo agent answers at once and needs no model: try <code>say hello</code>, or{" "}
+        <code>write notes.txt hello</code> to see a question and a change.</p>
+      {absent.length > 0 && (
+        <details className="mt-4"><summary>Agents that are not installed</summary>
+          <dl>{absent.map((provider) => <div key={provider.name}><dt>{provider.label}</dt><dd><code>{provider.hint}</code></dd></div>)}</dl>
+        </details>
+      )}
+    </div>
+  );
+}
+
+export function Conversation({ entries, timeline, questions, sessionId, providers }: Props) {
+  const context = useMemo(() => ({ questions }), [questions]);
+  const { tasks } = timeline;
+  const answered = useMemo(() => new Set(entries.filter((entry) => entry.role === "assistant").map((entry) => entry.taskId)), [entries]);
+  const again = useCallback((taskId: string | undefined) => askedFor(timeline, taskId), [timeline]);
+  return (
+    <div className="min-h-0 flex-1" role="log" aria-label="Conversation">
+      {entries.length === 0 && questions.length === 0 ? <Empty providers={providers} /> : (
+        <Virtuoso data={entries} context={context} components={COMPONENTS} computeItemKey={(_, entry) => entry.id}
+          followOutput={(isAtEnd) => (isAtEnd ? "auto" : false)} atBottomThreshold={AT_END} increaseViewportBy={400}
+          initialTopMostItemIndex={{ index: "LAST", align: "end" }}
+          itemContent={(_, entry) => {
+            const task = entry.taskId === undefined ? undefined : tasks[entry.taskId];
+            const failed = entry.role === "assistant" && (task?.state === "failed" || task?.state === "cancelled");
+            return (
+              <div className="column">
+                <EntryView entry={entry} state={task?.state} outcome={task?.outcome} sessionId={sessionId} dropped={entry.role === "user" && task?.state === "cancelled" && !answered.has(entry.taskId)} asked={failed ? again(entry.taskId) : undefined} />
+              </div>
+            );
+          }} />
+      )}
+    </div>
+  );
+}

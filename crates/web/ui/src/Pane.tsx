@@ -1,0 +1,149 @@
+// A pane: one session, its chats as tabs, the conversation of the one that is open, and the changes beside it.
+import { useEffect, useMemo, useState } from "react";
+import { Columns2, FileDiff, MoreVertical, Plus, X } from "lucide-react";
+import * as Menu from "@radix-ui/react-dropdown-menu";
+import { ApiError, call, words } from "./api";
+import { Changes } from "./Changes";
+import { Composer } from "./Composer";
+import { Conversation } from "./Conversation";
+import { Plan, Usage } from "./Entry";
+import { change, close, MOST_PANES, pick, split, useLayout, type Pane } from "./layout";
+import { useSession } from "./live";
+import { again, useAgentSessions, useNow } from "./queries";
+import { runningTask } from "./timeline";
+import { toast } from "./Toasts";
+import { chip } from "./words";
+import type { Chat, Provider, Session } from "./wire";
+
+interface Props {
+  pane: Pane;
+  index: number;
+  session: Session | undefined;
+  loaded: boolean;
+  providers: Provider[];
+  opened: (session: Session) => void;
+}
+
+const ask = async (act: () => Promise<unknown>) => {
+  try {
+    await act();
+    await again("/api/sessions");
+  } catch (failure) {
+    toast(words(failure), "bad");
+  }
+};
+
+const rename = (path: string, title: string) => {
+  const wanted = window.prompt("A new title", title);
+  if (wanted !== null && wanted.trim() !== "") void ask(() => call(path, { title: wanted }, "PATCH"));
+};
+
+const remove = async (session: Session) => {
+  const path = `/api/sessions/${session.id}`;
+  try {
+    await call(path, undefined, "DELETE");
+  } catch (failure) {
+    if (!(failure instanceof ApiError && failure.code === "at_risk")) return toast(words(failure), "bad");
+    if (!window.confirm(`${failure.message}.\n\nDelete it all the same? The work is kept under a private ref of the project.`)) return;
+    await ask(() => call(`${path}?force=true`, undefined, "DELETE"));
+  }
+  change((layout) => ({ ...layout, panes: layout.panes.filter((pane) => pane.session !== session.id), active: 0 }));
+  await again("/api/sessions");
+};
+
+function More({ label, items }: { label: string; items: [string, () => void][] }) {
+  return (
+    <Menu.Root modal={false}>
+      <Menu.Trigger className="icon" aria-label={label}><MoreVertical /></Menu.Trigger>
+      <Menu.Portal>
+        <Menu.Content className="menu" align="end">
+          {items.map(([name, act]) => <Menu.Item key={name} onSelect={act}>{name}</Menu.Item>)}
+        </Menu.Content>
+      </Menu.Portal>
+    </Menu.Root>
+  );
+}
+
+export function PaneView({ pane, index, session, loaded, providers, opened }: Props) {
+  if (session === undefined) {
+    return (
+      <main className="welcome">
+        {loaded && <><h2>There is no such session</h2><button onClick={() => change((it) => close(it, index))}>Close</button></>}
+      </main>
+    );
+  }
+  return <Shown pane={pane} index={index} session={session} providers={providers} opened={opened} />;
+}
+
+function Shown({ pane, index, session, providers, opened }: Omit<Props, "session" | "loaded"> & { session: Session }) {
+  const layout = useLayout();
+  const { timeline, link } = useSession(session.id);
+  const now = useNow();
+  const chat = session.chats.find((it) => it.id === pane.chat) ?? session.chats[0];
+  const chatId = chat?.id ?? "";
+  const [agent, setAgent] = useState(() => localStorage.getItem("agent") ?? "demo");
+  const agents = useAgentSessions(session.id, timeline.agents);
+  const entries = useMemo(() => timeline.entries.filter((entry) => entry.chatId === chatId || entry.chatId === ""), [timeline.entries, chatId]);
+  const open = useMemo(
+    () => Object.values(timeline.asked).filter((asked) => !asked.settled && (asked.question.chat_id ?? chatId) === chatId).map((asked) => asked.question),
+    [timeline.asked, chatId],
+  );
+  useEffect(() => void again("/api/providers"), [timeline.agents]);
+  useEffect(() => void again("/api/interactions"), [timeline.asked]);
+  useEffect(() => {
+    if (timeline.titles > 0) void again("/api/sessions");
+  }, [timeline.titles]);
+
+  const choose = (name: string) => {
+    setAgent(name);
+    localStorage.setItem("agent", name);
+  };
+  const activate = () => change((it) => (it.active === index ? it : { ...it, active: index }));
+  const addChat = () => ask(async () => {
+    const added = await call<Chat>(`/api/sessions/${session.id}/chats`, {});
+    change((it) => pick(it, index, added.id));
+  });
+  const known = agents.data?.find((it) => it.chat_id === chatId && it.agent === agent);
+  const title = session.title ?? "session";
+  const items: [string, () => void][] = [
+    ["Rename the session", () => rename(`/api/sessions/${session.id}`, title)],
+    ["New session here", () => void call<Session>("/api/sessions", { project_id: session.project_id }).then(opened, (failure: unknown) => toast(words(failure), "bad"))],
+    ["Delete the session", () => void remove(session)],
+  ];
+  const chatItems = (it: Chat): [string, () => void][] => [
+    ["Rename the chat", () => rename(`/api/chats/${it.id}`, it.title ?? "")],
+    ["Close the chat", () => void ask(() => call(`/api/chats/${it.id}`, undefined, "DELETE"))],
+  ];
+  return (
+    <section className={`pane ${layout.active === index && layout.panes.length > 1 ? "active" : ""}`} aria-label={title} onFocusCapture={activate} onClickCapture={activate}>
+      <header className="flex items-center gap-1 border-b border-line px-2 py-1">
+        <nav className="flex min-w-0 items-center gap-1 overflow-x-auto" aria-label="Chats">
+          {session.chats.map((it, number) => (
+            <span key={it.id} className={`tab ${it.id === chatId ? "current" : ""}`}>
+              <button aria-current={it.id === chatId} onClick={() => change((at) => pick(at, index, it.id))}>{it.title ?? `Chat ${number + 1}`}</button>
+              {it.id === chatId && <More label={`Chat ${it.title ?? number + 1}: more`} items={chatItems(it)} />}
+            </span>
+          ))}
+          <button className="icon" onClick={() => void addChat()} aria-label="New chat" title="New chat"><Plus /></button>
+        </nav>
+        <span className={`link ml-auto ${link}`} role="status">
+          {link === "offline" ? "offline, trying again" : link === "removed" ? "this session was removed" : link}
+        </span>
+        <button className="icon" aria-pressed={layout.changes} aria-label="Changes" title="Changes" onClick={() => change((it) => ({ ...it, changes: !it.changes }))}><FileDiff /></button>
+        {layout.panes.length < MOST_PANES && <button className="icon" aria-label="Split the pane" title="Split" onClick={() => change((it) => split({ ...it, active: index }))}><Columns2 /></button>}
+        <More label="Session: more" items={items} />
+        <button className="icon" aria-label="Close the pane" title="Close the pane" onClick={() => change((it) => close(it, index))}><X /></button>
+      </header>
+      <div className="flex min-h-0 flex-1">
+        <main className="flex min-h-0 min-w-0 flex-1 flex-col">
+          <Conversation key={chatId} entries={entries} timeline={timeline} questions={open} sessionId={session.id} providers={providers} />
+          <Plan entries={timeline.plans[chatId]} />
+          <Usage usage={timeline.usage[chatId]} />
+          <Composer key={`composer:${chatId}`} sessionId={session.id} chatId={chatId} agent={agent} setAgent={choose} providers={providers}
+            running={runningTask(timeline, chatId)} chip={chip(known, now)} commands={timeline.commands[chatId]} options={timeline.options[chatId]} />
+        </main>
+        {layout.changes && <Changes sessionId={session.id} turn={timeline.pending} agents={timeline.agents} />}
+      </div>
+    </section>
+  );
+}
