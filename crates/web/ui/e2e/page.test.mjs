@@ -160,3 +160,167 @@ test("two agents on one file have a badge each, and each hunk is decided on its 
   assert.ok((await readFile(join(server.project, "lines.txt"), "utf8")).includes("line 30\n"));
   await page.context().close();
 });
+
+test("a message that waits is changed, and another one dropped", async () => {
+  const page = await open();
+  await session(page);
+  await say(page, "sleep 600000");
+  await button(page, "Stop").waitFor();
+  await say(page, "say as first written");
+  await button(page, "Edit the waiting message").click();
+  await page.getByRole("textbox", { name: "The waiting message" }).fill("say as it is now");
+  await button(page, "Save").click();
+  await page.getByRole("article", { name: "You" }).getByText("say as it is now").waitFor();
+  await say(page, "say nothing of this");
+  await page.getByRole("article", { name: "You" }).filter({ hasText: "nothing of this" }).getByRole("button", { name: "Drop the waiting message" }).click();
+  await page.getByText("dropped", { exact: true }).waitFor();
+  await button(page, "Stop").click();
+  await answer(page, "as it is now").waitFor();
+  await button(page, "Send").waitFor();
+  assert.equal(await answer(page, "nothing of this").count(), 0);
+  await button(page, "Retry").click();
+  await button(page, "Stop").click();
+  await page.getByText(/cancelled, decided by user/).nth(1).waitFor();
+  await page.context().close();
+});
+
+test("questions of all sessions are in one place, and settle everywhere", async () => {
+  const page = await open();
+  await session(page);
+  await say(page, "write one.txt x");
+  await page.getByRole("log").getByRole("group", { name: /demo asks/ }).waitFor();
+  await session(page);
+  await page.getByRole("button", { name: /Questions: 1 wait/ }).click();
+  const inbox = page.getByRole("region", { name: "Questions" });
+  await page.waitForFunction(() => document.title.startsWith("(1) "));
+  await inbox.getByRole("button", { name: /allow/i }).first().click();
+  await inbox.getByText("Nothing waits for you").waitFor();
+  await page.waitForFunction(() => !document.title.startsWith("("));
+  await page.context().close();
+});
+
+test("panes are opened from the palette by keyboard, and stand after a reload", async () => {
+  const page = await open();
+  await session(page);
+  await say(page, "say in the first pane");
+  await answer(page, "in the first pane").waitFor();
+  await page.keyboard.press("Control+k");
+  await page.getByPlaceholder("Find a session or a command").waitFor();
+  await page.keyboard.type("split the");
+  await page.keyboard.press("Enter");
+  await answer(page, "in the first pane").nth(1).waitFor();
+  await page.getByRole("button", { name: "New chat" }).last().click();
+  await page.getByText("Nothing said yet").waitFor();
+  assert.equal(await page.getByRole("log").count(), 2);
+  await page.reload();
+  await answer(page, "in the first pane").waitFor();
+  await page.getByText("Nothing said yet").waitFor();
+  await page.keyboard.press("Alt+1");
+  await page.locator(".pane.active").getByText("in the first pane").last().waitFor();
+  await page.keyboard.press("Control+k");
+  await page.keyboard.type("dark colours");
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.documentElement.style.colorScheme === "dark");
+  await page.context().close();
+});
+
+test("modes, commands and pictures are offered as the agent offers them", async () => {
+  const page = await open();
+  await session(page);
+  await say(page, "commands");
+  await button(page, "Send").waitFor();
+  await page.getByRole("combobox", { name: "Mode", exact: true }).waitFor();
+  await box(page).fill("/");
+  const commands = page.getByRole("listbox", { name: "Commands" });
+  await commands.getByRole("option").first().waitFor();
+  await page.keyboard.press("Tab");
+  await page.waitForFunction(() => /^\/\S+ $/.test(document.querySelector("textarea").value));
+  await box(page).fill("say with a picture");
+  await box(page).evaluate(async (element) => {
+    const canvas = Object.assign(document.createElement("canvas"), { width: 8, height: 8 });
+    const blob = await new Promise((done) => canvas.toBlob(done, "image/png"));
+    const data = new DataTransfer();
+    data.items.add(new File([blob], "dot.png", { type: "image/png" }));
+    element.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }));
+  });
+  await page.getByRole("img", { name: "picture 1" }).waitFor();
+  await button(page, "Send").click();
+  await page.getByRole("article", { name: "You" }).getByRole("img", { name: "attached" }).waitFor();
+  await button(page, "Send").waitFor();
+  await page.context().close();
+});
+
+test("one goes back to an earlier turn, and takes the work elsewhere", async () => {
+  const page = await open();
+  await session(page);
+  await page.getByLabel("Act without asking").check();
+  for (const text of ["write turn.txt first", "write turn.txt second"]) {
+    await say(page, text);
+    await answer(page, "turn.txt").last().waitFor();
+    await button(page, "Send").waitFor();
+  }
+  await button(page, "Checkpoints").click();
+  await button(page, "What it changed").nth(1).click();
+  await page.getByRole("region", { name: "Checkpoints" }).getByText("+second").waitFor();
+  await button(page, "Go back to after turn 1").click();
+  await page.getByRole("group", { name: "difference" }).getByText("+first").last().waitFor();
+  await page.getByLabel("Branch").fill("agents/page");
+  await button(page, "Make it").click();
+  await page.getByText("The branch agents/page is made.").first().waitFor();
+  await button(page, "Reject turn.txt").click();
+  await page.getByRole("complementary").getByText("rejected", { exact: true }).first().waitFor();
+  await page.context().close();
+});
+
+test("on a small screen nothing is cut off, and the changes are a tap away", async () => {
+  const page = await open({ viewport: { width: 390, height: 760 } });
+  await button(page, "Projects and sessions").click();
+  await session(page);
+  await say(page, "write small.txt x");
+  await page.getByRole("log").getByRole("group", { name: /demo asks/ }).getByRole("button", { name: /allow/i }).first().click();
+  await button(page, "Send").waitFor();
+  if (!(await button(page, "Apply small.txt").isVisible())) await button(page, "Changes").click();
+  await button(page, "Apply small.txt").waitFor();
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "nothing is wider than the screen");
+  await button(page, "Changes").click();
+  await box(page).click();
+  await page.context().close();
+});
+
+test("ten thousand messages are shown at once and scrolled through", async () => {
+  const COUNT = 10_000;
+  const page = await open();
+  await session(page);
+  const id = new URL(page.url()).hash.slice(1);
+  // They wait for a turn that does not end, so that no time goes by on their answers.
+  await say(page, "sleep 600000");
+  await button(page, "Stop").waitFor();
+  let sent = 0;
+  const send = async () => {
+    while (sent < COUNT) {
+      sent += 1;
+      await server.call(`/api/sessions/${id}/messages`, { content: `say message ${sent}`, agent: "demo" });
+    }
+  };
+  await Promise.all(Array.from({ length: 8 }, send));
+  await page.reload();
+  const shown = page.getByRole("article", { name: "You" });
+  await page.waitForFunction((count) => new RegExp(`message ${count}(?!\\d)`).test(document.querySelector("[role=log]")?.textContent ?? ""), COUNT);
+  assert.ok((await shown.count()) < 100, "only what is in view is in the document");
+  await page.evaluate(() => {
+    globalThis.tasks = [];
+    new PerformanceObserver((list) => globalThis.tasks.push(...list.getEntries().map((entry) => entry.duration))).observe({ type: "longtask" });
+  });
+  const log = page.locator("[data-virtuoso-scroller]");
+  await log.hover();
+  for (let step = 0; step < 40; step += 1) await page.mouse.wheel(0, -2000);
+  // The wheel may go on for a moment.
+  await page.waitForFunction(() => {
+    document.querySelector("[data-virtuoso-scroller]").scrollTop = 0;
+    return document.querySelector("[role=log]").textContent.includes("sleep 600000");
+  });
+  await box(page).fill("typed all the same");
+  const tasks = await page.evaluate(() => globalThis.tasks);
+  console.log(`scrolling through ${COUNT} messages: longest task ${Math.max(0, ...tasks).toFixed(0)} ms`);
+  await page.context().close();
+});

@@ -48,6 +48,16 @@ export class Server {
     throw new Error("the server ended without an address");
   }
 
+  /** Asks it without a page. */
+  async call(path, body) {
+    const { origin, searchParams } = new URL(this.url);
+    const headers = { authorization: `Bearer ${searchParams.get("token")}` };
+    const init = body === undefined ? { headers } : { method: "POST", headers, body: JSON.stringify(body) };
+    const response = await fetch(origin + path, init);
+    assert.ok(response.ok, `${path}: ${response.status}`);
+    return response.json();
+  }
+
   /** Ends it by this signal, and waits until it has gone. */
   async stop(signal) {
     const { process } = this;

@@ -72,7 +72,7 @@ function Change({ change, done }: { change: PendingChange; done: () => void }) {
     <section key={hunk.id} className="hunk" aria-label={`Hunk ${index + 1} of ${change.file_path}`}>
       <header className="row">
         <Badge agent={hunk.agent} /> <span className="muted">{hunk.status}</span>
-        <span className="push" />
+        <span className="ml-auto" />
         <Buttons of={`hunk ${index + 1} of ${change.file_path}`} status={hunk.status} busy={busy} decide={(verdict) => void decide(verdict, [hunk.id])} />
       </header>
       <Diff text={hunk.diff.trimEnd()} />
@@ -81,8 +81,8 @@ function Change({ change, done }: { change: PendingChange; done: () => void }) {
   return (
     <details className="card" open={shownFirst(change)}>
       <summary>
-        <code>{change.file_path}</code> <span className="badge">{change.operation}</span>
-        {change.agents.map((agent) => <Badge key={who(agent)} agent={agent} />)}
+        <code>{change.file_path}</code> <span className="badge">{change.operation}</span>{" "}
+        {change.agents.map((agent) => <span key={who(agent)}><Badge agent={agent} />{" "}</span>)}
         <span className="muted"> {change.status}</span>
       </summary>
       {change.old_path && <p className="muted">was {change.old_path}</p>}

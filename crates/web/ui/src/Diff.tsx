@@ -1,11 +1,12 @@
 // Differences, in one column or with both sides beside each other.
 import { useLayout } from "./layout";
-import { sides } from "./words";
+import { sides, withoutHeader } from "./words";
 
 const kind = (line: string): string =>
   /^(\+\+\+ |--- |@@|\\ )/.test(line) ? "at" : line.startsWith("+") ? "add" : line.startsWith("-") ? "del" : "";
 
-export function Diff({ text }: { text: string }) {
+export function Diff({ text: whole }: { text: string }) {
+  const text = withoutHeader(whole);
   const { sides: beside } = useLayout();
   if (beside) {
     return (

@@ -6,8 +6,14 @@ import remarkGfm from "remark-gfm";
 import { blocks } from "./words";
 
 const REMARK = [remarkGfm];
-const REHYPE = [rehypeHighlight];
 const NONE: [] = [];
+
+/** Made once, with the first code that is shown: its grammars take longer to set up than most texts to show. */
+let transform: ReturnType<typeof rehypeHighlight> | undefined;
+const highlight = () => (transform ??= rehypeHighlight());
+const REHYPE = [highlight];
+
+const hasCode = (text: string): boolean => /^ {0,3}(```|~~~)/m.test(text);
 
 /** Characters of one block that are parsed. More of them without a blank line is no prose, and parsing it would take too long. */
 const PARSED = 20_000;
@@ -23,7 +29,7 @@ const Block = memo(({ text, grows }: { text: string; grows: boolean }) =>
   text.length > PARSED ? (
     <p className="whitespace-pre-wrap">{text}</p>
   ) : (
-    <ReactMarkdown remarkPlugins={REMARK} rehypePlugins={grows ? NONE : REHYPE} components={PARTS}>{text}</ReactMarkdown>
+    <ReactMarkdown remarkPlugins={REMARK} rehypePlugins={!grows && hasCode(text) ? REHYPE : NONE} components={PARTS}>{text}</ReactMarkdown>
   ),
 );
 

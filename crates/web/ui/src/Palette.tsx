@@ -18,7 +18,10 @@ const THEMES: Theme[] = ["system", "light", "dark"];
 export function Palette({ projects, sessions, opened, ask, close }: Props) {
   const layout = useLayout();
   const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => dialog.current?.showModal(), []);
+  useEffect(() => {
+    dialog.current?.showModal();
+    dialog.current?.querySelector("input")?.focus();
+  }, []);
   const item = (name: string, act: () => void) => (
     <Command.Item key={name} value={name} onSelect={() => { close(); act(); }}>{name}</Command.Item>
   );
@@ -26,7 +29,7 @@ export function Palette({ projects, sessions, opened, ask, close }: Props) {
   return (
     <dialog ref={dialog} className="palette" aria-label="Commands" onClose={close} onClick={(event) => event.target === dialog.current && close()}>
       <Command label="Commands">
-        <Command.Input placeholder="Find a session or a command" autoFocus />
+        <Command.Input placeholder="Find a session or a command" />
         <Command.List>
           <Command.Empty>Nothing of that name</Command.Empty>
           <Command.Group heading="Sessions">

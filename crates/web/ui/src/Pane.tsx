@@ -134,7 +134,7 @@ function Shown({ pane, index, session, providers, opened }: Omit<Props, "session
         <More label="Session: more" items={items} />
         <button className="icon" aria-label="Close the pane" title="Close the pane" onClick={() => change((it) => close(it, index))}><X /></button>
       </header>
-      <div className="flex min-h-0 flex-1">
+      <div className="relative flex min-h-0 flex-1">
         <main className="flex min-h-0 min-w-0 flex-1 flex-col">
           <Conversation key={chatId} entries={entries} timeline={timeline} questions={open} sessionId={session.id} providers={providers} />
           <Plan entries={timeline.plans[chatId]} />

@@ -48,16 +48,16 @@ export function pick(layout: Layout, at: number, chat: string): Layout {
   return { ...layout, active: at, panes: layout.panes.map((pane, index) => (index === at ? { ...pane, chat } : pane)) };
 }
 
-/** What was kept, as far as it can be read: a later version may have written it. */
-export function restore(text: string | null): Layout {
+/** What was kept, as far as it can be read: a later version may have written it. On a small screen changes are shown when asked for. */
+export function restore(text: string | null, roomy = true): Layout {
   try {
     const kept = JSON.parse(text ?? "{}") as Partial<Layout>;
     const panes = (kept.panes ?? []).filter((pane) => typeof pane?.session === "string").slice(0, MOST_PANES);
     const active = Math.min(Math.max(0, Number(kept.active) || 0), Math.max(0, panes.length - 1));
     const theme = kept.theme === "light" || kept.theme === "dark" ? kept.theme : "system";
-    return { panes, active, changes: kept.changes !== false, sides: kept.sides === true, theme };
+    return { panes, active, changes: kept.changes ?? roomy, sides: kept.sides === true, theme };
   } catch {
-    return INITIAL;
+    return { ...INITIAL, changes: roomy };
   }
 }
 
@@ -67,7 +67,7 @@ const listeners = new Set<() => void>();
 
 /** Reads what was kept; the address names the session of the active pane. */
 export function begin(): void {
-  current = restore(localStorage.getItem(KEY));
+  current = restore(localStorage.getItem(KEY), matchMedia("(min-width: 64rem)").matches);
   const named = () => {
     const id = location.hash.slice(1);
     if (id !== "") change((layout) => (layout.panes[layout.active]?.session === id ? layout : show(layout, id)));

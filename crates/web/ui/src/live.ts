@@ -12,6 +12,8 @@ const RETRY_MOST_MS = 4000;
 const KEEP_MS = 30_000;
 /** Messages of one request, for a session whose log no longer reaches back. */
 const PAGE = 500;
+/** The shortest time between two updates of the page: more often is more than one reads. */
+const UPDATE_MS = 50;
 /** How often a hidden tab, which is drawn no pictures, takes in what came. */
 const HIDDEN_MS = 500;
 
@@ -31,6 +33,7 @@ class Live {
   private retry: number | undefined;
   private leaving: number | undefined;
   private planned = false;
+  private taken = 0;
   private over = false;
   /** The history that was read, or is being read; -1 if that failed. */
   private fetched = 0;
@@ -65,11 +68,12 @@ class Live {
     this.planned = true;
     const take = () => this.take();
     if (document.hidden) window.setTimeout(take, HIDDEN_MS);
-    else requestAnimationFrame(take);
+    else window.setTimeout(() => requestAnimationFrame(take), Math.max(0, this.taken + UPDATE_MS - performance.now()));
   }
 
   private take(): void {
     this.planned = false;
+    this.taken = performance.now();
     if (this.over) return;
     const timeline = reduce(this.view.timeline, this.frames);
     this.frames = [];

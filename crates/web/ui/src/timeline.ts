@@ -54,13 +54,19 @@ export function reduce(before: Timeline, frames: readonly Frame[]): Timeline {
   const known = new Map(state.entries.map((entry, index) => [entry.id, index]));
   for (const frame of fresh) {
     if (frame.seq <= state.seq && frame.type !== "resync") continue;
-    apply(state, known, frame);
+    apply(state, known, before, frame);
     state.seq = frame.seq;
   }
   return state;
 }
 
-function apply(state: Timeline, known: Map<string, number>, frame: Frame): void {
+/** A table that may be written to: a copy of what was there before these frames, made once for all of them. */
+function own<K extends "tasks" | "asked">(state: Timeline, before: Timeline, key: K): Timeline[K] {
+  if (state[key] === before[key]) state[key] = { ...before[key] };
+  return state[key];
+}
+
+function apply(state: Timeline, known: Map<string, number>, before: Timeline, frame: Frame): void {
   const chat = frame.chat_id ?? "";
   const add = (entry: Entry) => {
     if (known.has(entry.id)) return;
@@ -108,12 +114,12 @@ function apply(state: Timeline, known: Map<string, number>, frame: Frame): void 
     case "unmapped":
       return note(`The agent sent something that this version does not know: ${frame.kind}`);
     case "interaction_requested":
-      state.asked = { ...state.asked, [frame.interaction.id]: { question: frame.interaction, settled: undefined } };
+      own(state, before, "asked")[frame.interaction.id] = { question: frame.interaction, settled: undefined };
       return;
     case "interaction_resolved": {
       const asked = state.asked[frame.id];
       const settled = { outcome: frame.outcome, decidedBy: frame.decided_by };
-      if (asked) state.asked = { ...state.asked, [frame.id]: { ...asked, settled } };
+      if (asked) own(state, before, "asked")[frame.id] = { ...asked, settled };
       return;
     }
     case "message_complete": {
@@ -127,7 +133,7 @@ function apply(state: Timeline, known: Map<string, number>, frame: Frame): void 
     case "task_updated": {
       const task = frame.task_id;
       if (task === undefined) return;
-      state.tasks = { ...state.tasks, [task]: { state: frame.state, outcome: frame.outcome, chatId: frame.chat_id } };
+      own(state, before, "tasks")[task] = { state: frame.state, outcome: frame.outcome, chatId: frame.chat_id };
       return;
     }
     case "pending_changed":
@@ -140,7 +146,7 @@ function apply(state: Timeline, known: Map<string, number>, frame: Frame): void 
       const { pending, agents, history, titles } = state;
       known.clear();
       const again = { pending: pending + 1, agents: agents + 1, history: history + 1, titles: titles + 1 };
-      Object.assign(state, EMPTY, { entries: [], ...again });
+      Object.assign(state, EMPTY, { entries: [], tasks: {}, asked: {}, ...again });
       return;
     }
     case "agent_commands":

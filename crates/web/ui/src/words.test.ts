@@ -35,4 +35,8 @@ it("divides markdown outside fences and loses nothing", () => {
   const text = "one\n\n```\na\n\nb\n```\n\ntwo";
   expect(blocks(text)).toEqual(["one\n\n", "```\na\n\nb\n```\n\n", "two"]);
   expect(blocks("````\n```\n\nx\n````")).toHaveLength(1);
+  for (const long of ["word ".repeat(5000), "x".repeat(20_000), "a line\n".repeat(3000)]) {
+    expect(blocks(long).join("")).toBe(long);
+    expect(Math.max(...blocks(long).map((block) => block.length))).toBeLessThan(4100);
+  }
 });

@@ -34,29 +34,47 @@ export function mixed(agents: readonly (string | null)[]): string | undefined {
   return names.length > 1 ? `Changes from ${names.join(", ")}` : undefined;
 }
 
-/** Divides markdown at blank lines outside fences, so that only the last block of a growing text is parsed again. */
+/** Characters of a block that are laid out at once: more of them without a blank line is no prose. */
+const LONG = 4000;
+
+/**
+ * Divides markdown at blank lines outside fences, so that only the last block of a growing text is parsed and laid out again.
+ * What has no blank line for long is divided at the end of a line, or between words.
+ */
 export function blocks(text: string): string[] {
   const found: string[] = [];
   let block = "";
   let fence: string | undefined;
-  for (const line of text.split(/(?<=\n)/)) {
+  const end = () => {
+    found.push(block);
+    block = "";
+  };
+  for (let line of text.split(/(?<=\n)/)) {
     const mark = /^ {0,3}(`{3,}|~{3,})/.exec(line)?.[1];
     if (fence === undefined) fence = mark;
     else if (mark?.startsWith(fence)) fence = undefined;
-    block += line;
-    if (fence === undefined && line.trim() === "" && block.trim() !== "") {
-      found.push(block);
-      block = "";
+    if (fence === undefined) {
+      while (line.length > LONG) {
+        const space = line.lastIndexOf(" ", LONG) + 1;
+        const cut = space > LONG / 2 ? space : LONG;
+        block += line.slice(0, cut);
+        line = line.slice(cut);
+        end();
+      }
     }
+    block += line;
+    if (fence === undefined && block.trim() !== "" && line.endsWith("\n") && (line.trim() === "" || block.length > LONG)) end();
   }
-  if (block !== "") found.push(block);
+  if (block !== "") end();
   return found;
 }
 
 /** Output of a terminal without the sequences that only a terminal knows: colours, titles, moves of the cursor. */
 export const plain = (text: string): string =>
-  // eslint-disable-next-line no-control-regex
   text.replace(/\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)|[@-Z\\-_])/g, "").replace(/[^\n]*\r(?!\n)/g, "");
+
+/** A difference without what git writes above its first hunk: the files, their blobs and modes. */
+export const withoutHeader = (diff: string): string => (diff.startsWith("diff --git ") && diff.includes("\n@@ ") ? diff.slice(diff.indexOf("\n@@ ") + 1) : diff);
 
 /** A row of a difference whose sides stand beside each other; or a line that belongs to neither. */
 export interface Row {
