@@ -7,6 +7,7 @@
 mod bench;
 mod ci;
 mod faults;
+mod generate;
 mod ladder;
 mod metadata;
 mod test;
@@ -28,6 +29,7 @@ const HELP: &str = "cargo xtask COMMAND
   test                      everything that must pass: doctests, then all tests, real agents included
   ci                        what a change must pass before it is merged: format, lints, rules, tests, each crate alone
   ladder                    check which crate depends on what
+  gen                       write the page's types anew, from those of crates/wire
   tidy                      check the rules for files and packages
   bench                     run the benchmarks and print what they found
   faults [--rounds N] [--seed N]
@@ -63,6 +65,7 @@ fn run(args: &[String]) -> Result<()> {
         "ci" => ci::run(),
         "ladder" => tools::report("ladder", &ladder::check(&Metadata::load()?)),
         "tidy" => tools::report("tidy", &tidy::check(&tools::root(), &Metadata::load()?)?),
+        "gen" => generate::run(),
         "bench" => bench::run(),
         "help" | "-h" | "--help" => {
             print!("{HELP}");

@@ -10,6 +10,23 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+/// What clients see of an id: not a type of its own, but the text or the number that stands in JSON.
+macro_rules! described {
+    ($name:ident, $typescript:literal) => {
+        #[cfg(feature = "typescript")]
+        impl ts_rs::TS for $name {
+            type WithoutGenerics = Self;
+            type OptionInnerType = Self;
+            fn name(_: &ts_rs::Config) -> String {
+                $typescript.to_owned()
+            }
+            fn inline(_: &ts_rs::Config) -> String {
+                $typescript.to_owned()
+            }
+        }
+    };
+}
+
 /// Declares a newtype over [`Uuid`].
 macro_rules! id {
     ($($(#[$meta:meta])* $name:ident;)+) => { $(
@@ -17,6 +34,8 @@ macro_rules! id {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
         pub struct $name(Uuid);
+
+        described!($name, "string");
 
         impl $name {
             /// Wraps an id that a shell made or a store read.
@@ -44,6 +63,8 @@ macro_rules! name {
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
         pub struct $name(Arc<str>);
+
+        described!($name, "string");
 
         impl $name {
             /// Wraps the text as it is.
@@ -114,6 +135,8 @@ macro_rules! number {
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
         pub struct $name(pub u64);
+
+        described!($name, "number");
 
         impl $name {
             /// Before the first one: what comes after it is everything.

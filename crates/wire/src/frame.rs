@@ -11,8 +11,10 @@ use crate::usage::Used;
 
 /// A frame without its number, which the log gives it. Its content never changes afterwards.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Frame {
     /// What it tells.
+    #[cfg_attr(feature = "typescript", ts(skip))]
     #[serde(flatten)]
     pub body: FrameBody,
     /// The chat it is about.
@@ -28,6 +30,7 @@ pub struct Frame {
 
 /// What a frame tells.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum FrameBody {
     /// A message began: a human's, whole at once, or an agent's, to be continued by deltas.
@@ -209,9 +212,11 @@ pub enum FrameBody {
     },
 }
 
-/// The form that is written: number first, then the type.
+/// A frame as it is written: its number first, then its type.
 #[derive(Serialize)]
-struct Numbered<'a> {
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(rename = "Frame"))]
+pub(crate) struct Numbered<'a> {
+    /// Its number within the session.
     seq: Seq,
     #[serde(flatten)]
     frame: &'a Frame,

@@ -31,3 +31,17 @@ impl From<RawJson> for Json {
         Self(raw)
     }
 }
+
+#[cfg(feature = "typescript")]
+impl ts_rs::TS for Json {
+    type WithoutGenerics = Self;
+    type OptionInnerType = Self;
+
+    fn name(_: &ts_rs::Config) -> String {
+        "unknown".to_owned()
+    }
+
+    fn inline(cfg: &ts_rs::Config) -> String {
+        Self::name(cfg)
+    }
+}

@@ -12,6 +12,8 @@
 //! | [`http`] | request and response bodies |
 //! | [`problem`] | the body of every error |
 //!
+//! With the feature `typescript` there is also a module that tells the same types in TypeScript, for the page.
+//!
 //! ```
 //! use boocoder_model::Seq;
 //! use boocoder_wire::{Frame, FrameBody};
@@ -26,6 +28,8 @@ pub mod http;
 mod json;
 pub mod parts;
 pub mod problem;
+#[cfg(feature = "typescript")]
+pub mod typescript;
 pub mod usage;
 
 pub use frame::{Frame, FrameBody};

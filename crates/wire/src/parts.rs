@@ -9,6 +9,7 @@ use crate::Json;
 
 /// One part of a message: `{"type": "text", "text": …}` and so on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Content {
     /// Text.
@@ -99,6 +100,7 @@ impl From<Content> for model::ContentPart {
 
 /// A place in a file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Location {
     /// The path as the agent gave it.
     pub path: String,
@@ -109,6 +111,7 @@ pub struct Location {
 
 /// What a tool call shows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ToolContent {
     /// Text, an image, …
@@ -140,6 +143,7 @@ pub enum ToolContent {
 
 /// The whole state of a tool call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct ToolCall {
     /// The agent's id for it.
     pub id: ToolCallId,
@@ -215,6 +219,7 @@ impl TryFrom<ToolCall> for model::ToolCallSnapshot {
 
 /// One step of a plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct PlanEntry {
     /// What is to be done.
     pub content: String,
@@ -226,6 +231,7 @@ pub struct PlanEntry {
 
 /// A slash command.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Command {
     /// Its name, without the slash.
     pub name: String,
@@ -245,6 +251,7 @@ impl From<model::AgentCommand> for Command {
 
 /// One choice of a session's option.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Choice {
     /// The agent's id for it.
     pub id: String,
@@ -257,6 +264,7 @@ pub struct Choice {
 
 /// Something about a session that can be set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct ConfigOption {
     /// The agent's id for it.
     pub id: String,
@@ -298,6 +306,7 @@ impl From<model::ConfigOption> for ConfigOption {
 
 /// One way to answer a permission request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct PermissionOption {
     /// The id to answer with.
     pub option_id: String,
@@ -309,6 +318,7 @@ pub struct PermissionOption {
 
 /// A question from an agent to a human.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Interaction {
     /// The id to answer it by.
     pub id: InteractionId,
@@ -378,6 +388,7 @@ impl From<model::PermissionOption> for PermissionOption {
 
 /// How a task ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Outcome {
     /// `agent`, `user`, `policy`, `watchdog` or `crash`.
     pub decided_by: String,
@@ -393,6 +404,7 @@ impl From<model::TurnOutcome> for Outcome {
 
 /// How an interaction was settled.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Settlement {
     /// `selected`, `accepted`, `declined` or `cancelled`.
     pub action: String,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// A hunk of a pending change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Hunk {
     /// Its id.
     pub id: HunkId,
@@ -53,6 +54,7 @@ impl From<model::Hunk> for Hunk {
 
 /// A change to one file that waits for a human, or was decided on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct PendingChange {
     /// Its id.
     pub id: PendingId,
@@ -93,6 +95,7 @@ pub struct PendingChange {
 
 /// One decision on a pending change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct PendingDecision {
     /// `apply`, `reject`, `revert` or `rebase`.
     pub kind: String,
@@ -149,6 +152,7 @@ impl From<model::PendingChange> for PendingChange {
 
 /// A turn of a session, and what its worktree held before and after it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Checkpoint {
     /// The task of the turn.
     pub turn: TaskId,
@@ -170,6 +174,7 @@ pub struct Checkpoint {
 
 /// `GET /api/sessions/:id/diff`: what changed from one moment to another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Comparison {
     /// A file each.
     pub files: Vec<FileComparison>,
@@ -177,6 +182,7 @@ pub struct Comparison {
 
 /// What changed in one file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct FileComparison {
     /// The file, relative to the project's root.
     pub file_path: String,
@@ -193,6 +199,7 @@ pub struct FileComparison {
 
 /// `POST /api/sessions/:id/export`: a branch that was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Branch {
     /// Its name.
     pub branch: String,

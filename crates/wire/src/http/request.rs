@@ -9,6 +9,7 @@ use crate::parts::Content;
 
 /// What is said to an agent: one text, or several parts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(untagged, expecting = "expected a string or an array of content parts")]
 pub enum Contents {
     /// One text.
@@ -28,6 +29,7 @@ impl From<Contents> for Vec<model::ContentPart> {
 
 /// Who answers an agent's permission requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum Approval {
     /// A human.
@@ -57,6 +59,7 @@ impl From<model::Approval> for Approval {
 
 /// `POST /api/projects`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct NewProject {
     /// A directory in the project's checkout.
@@ -68,6 +71,7 @@ pub struct NewProject {
 
 /// `PATCH /api/projects/:id`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct MovedProject {
     /// Where the project's checkout is now.
@@ -76,6 +80,7 @@ pub struct MovedProject {
 
 /// `POST /api/sessions`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct NewSession {
     /// The project to work on.
@@ -87,6 +92,7 @@ pub struct NewSession {
 
 /// `POST /api/sessions/:id/chats`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct NewChat {
     /// What to call it.
@@ -96,6 +102,7 @@ pub struct NewChat {
 
 /// `PATCH /api/sessions/:id`, `PATCH /api/chats/:id`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct NewTitle {
     /// What to call it from now on.
@@ -104,6 +111,7 @@ pub struct NewTitle {
 
 /// `PATCH /api/messages/:id`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct EditedMessage {
     /// What is said instead.
@@ -112,6 +120,7 @@ pub struct EditedMessage {
 
 /// `POST /api/sessions/:id/messages`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct NewMessage {
     /// What is said.
@@ -140,6 +149,7 @@ pub struct NewMessage {
 
 /// `POST /api/tasks`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct NewTask {
     /// The project to work on.
@@ -173,6 +183,7 @@ pub struct NewTask {
 
 /// `POST /api/interactions/:id`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(
     untagged,
     deny_unknown_fields,
@@ -196,6 +207,7 @@ pub enum NewAnswer {
 
 /// What is done with an elicitation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum AnswerAction {
     /// Yes, with the form's content if it is a form.
@@ -219,6 +231,7 @@ impl From<NewAnswer> for model::Answer {
 
 /// `POST /api/sessions/:id/pending`: a human's own change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct NewPending {
     /// The file, relative to the project's root.
@@ -229,6 +242,7 @@ pub struct NewPending {
 
 /// `POST /api/sessions/:id/pending/apply`, `/reject` and `/revert`: several changes at once, all of them or none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct ChangeChoice {
     /// The changes meant; absent means all that can be decided on.
@@ -238,6 +252,7 @@ pub struct ChangeChoice {
 
 /// One of the changes of a [`ChangeChoice`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct PickedChange {
     /// The change.
@@ -249,6 +264,7 @@ pub struct PickedChange {
 
 /// `POST /api/sessions/:id/restore`: brings the worktree back to what it held after a turn.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct NewRestore {
     /// The task of the turn.
@@ -257,6 +273,7 @@ pub struct NewRestore {
 
 /// `POST /api/sessions/:id/export`: makes a branch of a session's turns, one commit each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct NewExport {
     /// The branch's name. There must be none of that name.
@@ -265,6 +282,7 @@ pub struct NewExport {
 
 /// `POST /api/pending/:id/apply`, `/reject` and `/revert`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct HunkChoice {
     /// The hunks meant; absent or empty means all.

@@ -11,6 +11,7 @@ use crate::usage::Used;
 
 /// The answer to [`NewMessage`](super::NewMessage): the message is kept, and will be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Accepted {
     /// The human's message.
     pub message_id: MessageId,
@@ -22,6 +23,7 @@ pub struct Accepted {
 
 /// The answer to [`NewAnswer`](super::NewAnswer): how the question is settled now.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Settled {
     /// The question.
     pub id: InteractionId,
@@ -33,6 +35,7 @@ pub struct Settled {
 
 /// `GET /api/health`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Health {
     /// `ok`.
     pub status: String,
@@ -42,6 +45,7 @@ pub struct Health {
 
 /// A project.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Project {
     /// Its id.
     pub id: ProjectId,
@@ -66,6 +70,7 @@ impl From<model::Project> for Project {
 
 /// A chat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Chat {
     /// Its id.
     pub id: ChatId,
@@ -85,6 +90,7 @@ impl From<model::Chat> for Chat {
 
 /// A session with its chats, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Session {
     /// Its id.
     pub id: SessionId,
@@ -113,6 +119,7 @@ impl Session {
 
 /// A message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Message {
     /// Its id.
     pub id: MessageId,
@@ -164,6 +171,7 @@ impl From<model::Message> for Message {
 
 /// What is known of one agent in one chat.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct AgentSession {
     /// The chat.
     pub chat_id: ChatId,
@@ -199,6 +207,7 @@ impl AgentSession {
 
 /// A task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Task {
     /// Its id.
     pub id: TaskId,
@@ -269,6 +278,7 @@ impl From<model::Task> for Task {
 
 /// `GET /api/sessions/:id/worktree-risk`: what is at stake when the session's worktree is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Risk {
     /// Files that differ from the worktree's last commit.
     pub uncommitted: u64,
@@ -280,6 +290,7 @@ pub struct Risk {
 
 /// An agent, and what it offers as far as is known.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Provider {
     /// Its name in the registry.
     pub name: String,

@@ -3,6 +3,7 @@
 mod frames;
 mod requests;
 mod responses;
+mod typescript;
 
 use boocoder_model as model;
 use boocoder_model::{AgentName, ChatId, MessageId, RawJson, SessionId, TaskId, ToolCallId};
