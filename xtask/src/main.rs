@@ -30,6 +30,8 @@ const HELP: &str = "cargo xtask COMMAND
   ci                        what a change must pass before it is merged: format, lints, rules, tests, each crate alone
   ladder                    check which crate depends on what
   gen                       write the page's types anew, from those of crates/wire
+  screens                   take the pictures of the page in docs/screens anew
+  speed                     print how large and how quick the page is, beside the goals
   tidy                      check the rules for files and packages
   bench                     run the benchmarks and print what they found
   faults [--rounds N] [--seed N]
@@ -67,6 +69,8 @@ fn run(args: &[String]) -> Result<()> {
         "tidy" => tools::report("tidy", &tidy::check(&tools::root(), &Metadata::load()?)?),
         "gen" => generate::run(),
         "bench" => bench::run(),
+        "screens" => web::screens(),
+        "speed" => web::speed(),
         "help" | "-h" | "--help" => {
             print!("{HELP}");
             Ok(())

@@ -26,21 +26,39 @@ pub(crate) fn build() -> Result<()> {
     npm(&ui, &["run", "build"], &[])
 }
 
-/// Typechecks the page, runs the tests that need no browser, and builds it.
+/// Typechecks and lints the page, runs the tests that need no browser, and builds it.
 pub(crate) fn check() -> Result<()> {
     build()?;
     let ui = ui();
     install(&ui)?;
     npm(&ui, &["run", "typecheck"], &[])?;
+    npm(&ui, &["run", "lint"], &[])?;
     npm(&ui, &["test"], &[])
 }
 
 /// Runs the page in a real browser, on the server that was built.
 pub(crate) fn end_to_end() -> Result<()> {
+    in_browser(&["run", "e2e"])
+}
+
+/// Takes pictures of the page's main states.
+pub(crate) fn screens() -> Result<()> {
+    build()?;
+    let folder = tools::root().join("docs/screens").display().to_string();
+    in_browser(&["run", "screens", "--", &folder])
+}
+
+/// Prints how large and how quick the page is. It fails when a goal is missed.
+pub(crate) fn speed() -> Result<()> {
+    build()?;
+    in_browser(&["run", "speed"])
+}
+
+fn in_browser(args: &[&str]) -> Result<()> {
     tools::ensure("chromium", "chromium")?;
     tools::cargo(&["build", "--package", "boocoder", "--bin", "boocoder"])?;
     let program = Metadata::load()?.target_directory.join("debug/boocoder").display().to_string();
-    npm(&ui(), &["run", "e2e"], &[("BOOCODER", &program), ("CHROMIUM", "chromium")])
+    npm(&ui(), args, &[("BOOCODER", &program), ("CHROMIUM", "chromium")])
 }
 
 fn ui() -> PathBuf {

@@ -1,7 +1,7 @@
 import hooks from "eslint-plugin-react-hooks";
 import typescript from "typescript-eslint";
 
-export default typescript.config(...typescript.configs.recommended, {
+export default typescript.config({ ignores: ["src/generated"] }, ...typescript.configs.recommended, {
   plugins: { "react-hooks": hooks },
   rules: {
     "react-hooks/rules-of-hooks": "error",

@@ -141,7 +141,8 @@ async fn an_answer_that_does_not_fit_leaves_the_question_open() {
 async fn providers_tell_what_an_agent_offered_last() {
     let place = Place::new();
     let server = place.serve().await;
-    let demo = |list: &serde_json::Value| list.as_array().unwrap().iter().find(|it| it["name"] == "demo").unwrap().clone();
+    let demo =
+        |list: &serde_json::Value| list.as_array().unwrap().iter().find(|it| it["name"] == "demo").unwrap().clone();
     let before = demo(&server.get("/api/providers").await);
     assert_eq!((&before["modes"], &before["commands"]), (&json!([]), &json!([])));
     let session = server.session(&place).await;

@@ -8,7 +8,7 @@ import { change, useLayout } from "./layout";
 import { usePending } from "./queries";
 import { toast } from "./Toasts";
 import { mixed, who } from "./words";
-import type { FileConflict, Hunk, PendingChange } from "./wire";
+import type { FileConflict, Hunk, PendingChange } from "./generated/wire";
 
 type Verdict = "apply" | "reject" | "revert" | "rebase";
 

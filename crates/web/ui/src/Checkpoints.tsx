@@ -6,7 +6,7 @@ import { Diff } from "./Diff";
 import { again, useComparison, useNow, useTurns } from "./queries";
 import { toast } from "./Toasts";
 import { ago } from "./words";
-import type { Checkpoint } from "./wire";
+import type { Checkpoint } from "./generated/wire";
 
 function Compared({ sessionId, turn }: { sessionId: string; turn: Checkpoint }) {
   const { data, error } = useComparison(sessionId, turn.before_tree ?? "base", turn.after_tree ?? turn.turn);

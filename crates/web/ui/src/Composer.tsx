@@ -3,7 +3,7 @@ import { useRef, useState, type ClipboardEvent, type DragEvent, type KeyboardEve
 import { X } from "lucide-react";
 import { call, words } from "./api";
 import { slash } from "./words";
-import type { Choice, Command, ConfigOption, Content, Provider } from "./wire";
+import type { Choice, Command, ConfigOption, Content, Provider } from "./generated/wire";
 
 interface Props {
   sessionId: string;

@@ -5,7 +5,7 @@ import { Virtuoso } from "react-virtuoso";
 import { EntryView } from "./Entry";
 import { Question } from "./Question";
 import { askedFor, type Entry, type Timeline } from "./timeline";
-import type { Interaction, Provider } from "./wire";
+import type { Interaction, Provider } from "./generated/wire";
 
 interface Props {
   entries: Entry[];

@@ -7,7 +7,7 @@ import { Markdown } from "./Markdown";
 import { textOf, type Entry, type Part, type Timeline } from "./timeline";
 import { toast } from "./Toasts";
 import { plain } from "./words";
-import type { Content, Outcome, PlanEntry, ToolCall } from "./wire";
+import type { Content, Outcome, PlanEntry, ToolCall } from "./generated/wire";
 
 export function Attachment({ content }: { content: Content }) {
   switch (content.type) {

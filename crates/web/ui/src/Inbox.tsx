@@ -4,7 +4,7 @@ import { X } from "lucide-react";
 import { change, show } from "./layout";
 import { Question } from "./Question";
 import { again } from "./queries";
-import type { Interaction, Session } from "./wire";
+import type { Interaction, Session } from "./generated/wire";
 
 const KEY = "notify";
 

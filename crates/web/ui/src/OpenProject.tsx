@@ -1,7 +1,7 @@
 // Opens a folder as a project, and begins a session in it.
 import { useState } from "react";
 import { call, words } from "./api";
-import type { Project, Session } from "./wire";
+import type { Project, Session } from "./generated/wire";
 
 export function OpenProject({ opened }: { opened: (session: Session) => void }) {
   const [path, setPath] = useState("");

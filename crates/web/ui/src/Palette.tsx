@@ -3,7 +3,7 @@ import { useEffect, useRef } from "react";
 import { Command } from "cmdk";
 import { change, close as closePane, MOST_PANES, show, split, useLayout, type Theme } from "./layout";
 import { newSession } from "./Sidebar";
-import type { Project, Session } from "./wire";
+import type { Project, Session } from "./generated/wire";
 
 interface Props {
   projects: Project[];

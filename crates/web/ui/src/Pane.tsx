@@ -13,7 +13,7 @@ import { again, useAgentSessions, useNow } from "./queries";
 import { runningTask } from "./timeline";
 import { toast } from "./Toasts";
 import { chip } from "./words";
-import type { Chat, Provider, Session } from "./wire";
+import type { Chat, Provider, Session } from "./generated/wire";
 
 interface Props {
   pane: Pane;

@@ -1,7 +1,7 @@
 // A question that an agent asks, with every answer that it offers.
 import { useState } from "react";
 import { ApiError, call, words } from "./api";
-import type { Interaction } from "./wire";
+import type { Interaction } from "./generated/wire";
 
 interface Field {
   type?: string;

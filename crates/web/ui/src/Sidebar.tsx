@@ -4,7 +4,7 @@ import { call, words } from "./api";
 import { change, split } from "./layout";
 import { OpenProject } from "./OpenProject";
 import { toast } from "./Toasts";
-import type { Interaction, Project, Session } from "./wire";
+import type { Interaction, Project, Session } from "./generated/wire";
 
 interface Props {
   className: string;

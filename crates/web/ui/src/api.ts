@@ -1,5 +1,5 @@
 // Requests to the server. The cookie that the printed address gave shows who we are.
-import type { FileConflict } from "./wire";
+import type { FileConflict } from "./generated/wire";
 
 /** An answer that was not what was asked for, in the server's words. */
 export class ApiError extends Error {

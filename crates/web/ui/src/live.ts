@@ -3,7 +3,7 @@
 import { useCallback, useSyncExternalStore } from "react";
 import { call } from "./api";
 import { EMPTY, reduce, type Timeline, withHistory } from "./timeline";
-import type { Frame, Message } from "./wire";
+import type { Frame, Message } from "./generated/wire";
 
 /** The first and the longest pause before the socket is opened again. */
 const RETRY_MS = 250;

@@ -12,7 +12,7 @@ import { PaneView } from "./Pane";
 import { again, client, useInbox, useProjects, useProviders, useSessions } from "./queries";
 import { Sidebar } from "./Sidebar";
 import { Toasts } from "./Toasts";
-import type { Session } from "./wire";
+import type { Session } from "./generated/wire";
 import "./styles.css";
 
 function App() {

@@ -2,7 +2,7 @@
 import { keepPreviousData, QueryClient, useQuery, type UseQueryResult } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import { call } from "./api";
-import type { AgentSession, Checkpoint, Comparison, Interaction, PendingChange, Project, Provider, Session } from "./wire";
+import type { AgentSession, Checkpoint, Comparison, Interaction, PendingChange, Project, Provider, Session } from "./generated/wire";
 
 /** How often the questions of all sessions are looked at. */
 const INBOX_MS = 3000;

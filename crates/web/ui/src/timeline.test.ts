@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { EMPTY, reduce, runningTask, withHistory } from "./timeline";
-import type { Frame, Message, ToolCall } from "./wire";
+import type { Frame, Message, ToolCall } from "./generated/wire";
 
 const ids = { chat_id: "c", message_id: "m", task_id: "t" };
 const call = (status: string): ToolCall => ({ id: "1", title: "x", kind: "edit", status, input: null, output: null, locations: [], content: [] });
@@ -8,8 +8,8 @@ const started: Frame = { seq: 1, type: "message_started", role: "assistant", age
 const delta = (seq: number, content: string): Frame => ({ seq, type: "delta", content, ...ids });
 const resync: Frame = { seq: 9, type: "resync", reason: "compacted" };
 const message: Message = {
-  id: "m", chat_id: "c", task_id: "t", role: "assistant", agent: "demo", content: "so far", attachments: null, reasoning: null,
-  tool_calls: null, status: "streaming", error: null,
+  id: "m", chat_id: "c", task_id: "t", role: "assistant", agent: "demo", content: "so far", attachments: [], reasoning: "",
+  tool_calls: [], status: "streaming", error: null, created_at: "2026-01-01T00:00:00Z", finished_at: null,
 };
 
 describe("the timeline", () => {

@@ -1,5 +1,5 @@
 // The pure core of the page: frames in, what is shown out. It has no clock, no network and no browser.
-import type { Command, ConfigOption, Content, Frame, Interaction, Message, Outcome, PlanEntry, Settlement, ToolCall } from "./wire";
+import type { Command, ConfigOption, Content, Frame, Interaction, Message, Outcome, PlanEntry, Settlement, ToolCall } from "./generated/wire";
 
 export type Part =
   | { kind: "text" | "reasoning" | "notice"; text: string }
@@ -194,11 +194,11 @@ function said(content: string | undefined, attachments: Content[] | undefined): 
 function fromMessage(message: Message): Entry {
   const parts: Part[] = [];
   if (message.reasoning) parts.push({ kind: "reasoning", text: message.reasoning });
-  for (const call of message.tool_calls ?? []) parts.push({ kind: "tool", call });
+  for (const call of message.tool_calls) parts.push({ kind: "tool", call });
   if (message.content) parts.push({ kind: "text", text: message.content });
-  for (const content of message.attachments ?? []) parts.push({ kind: "attachment", content });
+  for (const content of message.attachments) parts.push({ kind: "attachment", content });
   return {
-    id: message.id, chatId: message.chat_id, taskId: message.task_id ?? undefined,
+    id: message.id, chatId: message.chat_id ?? "", taskId: message.task_id,
     role: message.role === "user" ? "user" : "assistant", agent: message.agent, parts, status: message.status,
     error: message.error ?? undefined, settling: message.status === "streaming",
   };

@@ -1,5 +1,5 @@
 // Words of the page that are more than a constant.
-import type { AgentSession } from "./wire";
+import type { AgentSession } from "./generated/wire";
 
 /** How long ago, in the shortest words; never in the future. */
 export function ago(then: string, now: number): string {

@@ -1,0 +1,96 @@
+// @vitest-environment happy-dom
+import { cleanup, fireEvent, render, screen } from "@testing-library/react";
+import { afterEach, expect, it, vi } from "vitest";
+import { Badge } from "./Changes";
+import { Composer } from "./Composer";
+import { EntryView, Tool } from "./Entry";
+import { EMPTY, reduce, type Entry } from "./timeline";
+import type { Frame, Provider, ToolCall } from "./generated/wire";
+
+afterEach(() => {
+  cleanup();
+  localStorage.clear();
+  vi.unstubAllGlobals();
+});
+
+const provider = (name: string, more: Partial<Provider> = {}): Provider => ({
+  name, label: name, enabled: true, status: "ready", models: [], modes: [], thinking_options: [], commands: [], ...more,
+});
+
+const composer = (more: Partial<Parameters<typeof Composer>[0]> = {}) =>
+  render(<Composer sessionId="s" chatId="c" agent="demo" setAgent={() => {}} providers={[provider("demo")]} running={undefined} chip={undefined} commands={undefined} options={undefined} {...more} />);
+
+it.each(["history", "new session", "resumed", "resumed, last active 3m ago"])("the chip says %s", (chip) => {
+  composer({ chip });
+  expect(screen.getByText(chip).className).toBe("badge");
+});
+
+it("there is no chip on a fresh chat", () => {
+  const { container } = composer();
+  expect(container.querySelector(".badge")).toBeNull();
+});
+
+it("the one button is what makes sense", () => {
+  const { rerender } = composer();
+  const again = (running: string | undefined) =>
+    rerender(<Composer sessionId="s" chatId="c" agent="demo" setAgent={() => {}} providers={[]} running={running} chip={undefined} commands={undefined} options={undefined} />);
+  expect(screen.getByRole<HTMLButtonElement>("button", { name: "Send" }).disabled).toBe(true);
+  again("task");
+  expect(screen.getByRole<HTMLButtonElement>("button", { name: "Stop" }).disabled).toBe(false);
+  fireEvent.change(screen.getByRole("textbox"), { target: { value: "more" } });
+  screen.getByRole("button", { name: "Queue" });
+  again(undefined);
+  screen.getByRole("button", { name: "Send" });
+});
+
+it("an agent that cannot be had is shown with the reason and the way to mend it", () => {
+  composer({ agent: "goose", providers: [provider("demo"), provider("goose", { status: "unavailable", reason: "goose was not found", hint: "get it" }), provider("off", { enabled: false })] });
+  const option = (name: RegExp) => screen.getByRole<HTMLOptionElement>("option", { name });
+  expect(option(/goose \(not installed\)/).disabled && option(/off \(disabled\)/).disabled).toBe(true);
+  screen.getByText("goose was not found", { exact: false });
+  screen.getByText("get it");
+});
+
+it("what was picked goes with the message, as long as the agent offers it", async () => {
+  const sent: unknown[] = [];
+  vi.stubGlobal("fetch", (_: string, init: RequestInit) => {
+    sent.push(JSON.parse(String(init.body)));
+    return Promise.resolve(new Response("{}"));
+  });
+  localStorage.setItem("mode:demo", "gone");
+  composer({ providers: [provider("demo", { modes: [{ id: "plan", name: "Plan" }], models: [{ id: "big", name: "Big" }] })] });
+  fireEvent.change(screen.getByRole("combobox", { name: "Model" }), { target: { value: "big" } });
+  fireEvent.change(screen.getByRole("textbox"), { target: { value: "hello" } });
+  fireEvent.keyDown(screen.getByRole("textbox"), { key: "Enter" });
+  await vi.waitFor(() => expect(sent).toHaveLength(1));
+  expect(sent[0]).toMatchObject({ content: "hello", agent: "demo", chat_id: "c", model: "big", approval: "ask" });
+  expect(sent[0]).not.toHaveProperty("mode_id");
+});
+
+it("badges name an agent, or that it was a human", () => {
+  const { container } = render(<><Badge agent="qwen" /><Badge agent={null} /></>);
+  expect([...container.querySelectorAll(".badge")].map((badge) => [badge.textContent, badge.classList.contains("agent")])).toEqual([["qwen", true], ["manual", false]]);
+});
+
+it("a tool call is one card whose state is its last", () => {
+  const call = (status: string, output: unknown): ToolCall => ({
+    id: "1", title: "Edit a.txt", kind: "edit", status, input: { path: "a.txt" }, output, locations: [{ path: "a.txt" }],
+    content: [{ type: "diff", path: "a.txt", old_text: "old\n", new_text: "new\n" }],
+  });
+  const frame = (seq: number, it: ToolCall): Frame => ({ seq, type: "tool_call", tool_call: it, chat_id: "c", message_id: "m", task_id: "t" });
+  const { entries } = reduce(EMPTY, [frame(1, call("pending", null)), frame(2, call("in_progress", null)), frame(3, call("completed", "\u001b[32mdone\u001b[0m"))]);
+  const parts = (entries[0] as Entry).parts;
+  expect(parts).toHaveLength(1);
+  const { container } = render(<>{parts.map((part, index) => part.kind === "tool" && <Tool key={index} call={part.call} />)}</>);
+  expect(container.querySelector("summary")?.textContent).toContain("Edit a.txt completed");
+  expect(container.textContent).toContain("Output" + "done");
+  expect([...container.querySelectorAll(".diff span")].map((line) => [line.className, line.textContent])).toEqual([["del", "-old\n"], ["add", "+new\n"]]);
+});
+
+it("a turn that did not come to its end says who decided that, and can be asked for again", () => {
+  const entry: Entry = { id: "m", chatId: "c", taskId: "t", role: "assistant", agent: "demo", parts: [], status: "failed", error: "it broke", settling: false };
+  const asked: Entry = { ...entry, id: "q", role: "user", parts: [{ kind: "text", text: "do it" }] };
+  render(<EntryView entry={entry} state="failed" outcome={{ decided_by: "watchdog", reason: "it took too long" }} sessionId="s" asked={asked} dropped={false} />);
+  screen.getByText(/failed, decided by watchdog: it took too long/);
+  screen.getByRole("button", { name: "Retry" });
+});
