@@ -49,6 +49,8 @@ test("a permission is allowed, and two browsers agree; the change is applied and
   const question = (it) => it.getByRole("group", { name: /demo asks/ });
   await question(page).waitFor();
   await question(other).waitFor();
+  const { y, height } = await question(page).getByRole("button", { name: "Cancel" }).boundingBox();
+  assert.ok(y + height <= (await box(page).boundingBox()).y, "all of the question is in view");
   await question(other).getByRole("button", { name: /allow/i }).first().click();
   await question(page).waitFor({ state: "detached" });
   await question(other).waitFor({ state: "detached" });

@@ -67,6 +67,7 @@ try {
   await page.keyboard.press("Escape");
   await page.getByRole("button", { name: "Changes", exact: true }).click();
   await page.getByRole("button", { name: "Split the pane" }).click();
+  await page.getByRole("log").last().getByText("this one waits").last().waitFor();
   await page.emulateMedia({ colorScheme: "dark" });
   await shot(page, "panes-dark");
   await page.getByRole("button", { name: "Close the pane" }).last().click();

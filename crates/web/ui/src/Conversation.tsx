@@ -1,6 +1,6 @@
 // What was said in a chat, however much it is: only what is in view is in the document. The end stays in view unless one
 // scrolled away from it.
-import { useCallback, useMemo } from "react";
+import { useCallback, useEffect, useMemo, useState } from "react";
 import { Virtuoso } from "react-virtuoso";
 import { EntryView } from "./Entry";
 import { Question } from "./Question";
@@ -27,6 +27,36 @@ const Questions = ({ context }: { context?: Context }) => (
 );
 const COMPONENTS = { Footer: Questions };
 
+/**
+ * Keeps the end of a list in view while it grows or its place shrinks, until one scrolls up, and again once one is back at the
+ * end. What tells is only where the list stands, so it is the same by wheel, key, touch or scroll bar.
+ */
+function useFollowed(): (scroller: HTMLElement | Window | null) => void {
+  const [scroller, setScroller] = useState<HTMLElement>();
+  useEffect(() => {
+    if (scroller === undefined) return;
+    let follow = true;
+    let top = scroller.scrollTop;
+    const scrolled = () => {
+      const isAtEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < AT_END;
+      if (isAtEnd) follow = true;
+      else if (scroller.scrollTop < top) follow = false;
+      top = scroller.scrollTop;
+    };
+    const sizes = new ResizeObserver(() => {
+      if (follow) scroller.scrollTop = scroller.scrollHeight;
+    });
+    sizes.observe(scroller);
+    for (const child of scroller.querySelectorAll("[data-testid=virtuoso-item-list], [data-viewport-type] > *")) sizes.observe(child);
+    scroller.addEventListener("scroll", scrolled, { passive: true });
+    return () => {
+      sizes.disconnect();
+      scroller.removeEventListener("scroll", scrolled);
+    };
+  }, [scroller]);
+  return useCallback((found) => setScroller(found instanceof HTMLElement ? found : undefined), []);
+}
+
 function Empty({ providers }: { providers: Provider[] }) {
   const absent = providers.filter((provider) => provider.enabled && provider.status !== "ready" && provider.hint);
   return (
@@ -44,6 +74,7 @@ function Empty({ providers }: { providers: Provider[] }) {
 }
 
 export function Conversation({ entries, timeline, questions, sessionId, providers }: Props) {
+  const followed = useFollowed();
   const context = useMemo(() => ({ questions }), [questions]);
   const { tasks } = timeline;
   const answered = useMemo(() => new Set(entries.filter((entry) => entry.role === "assistant").map((entry) => entry.taskId)), [entries]);
@@ -52,7 +83,7 @@ export function Conversation({ entries, timeline, questions, sessionId, provider
     <div className="min-h-0 flex-1" role="log" aria-label="Conversation">
       {entries.length === 0 && questions.length === 0 ? <Empty providers={providers} /> : (
         <Virtuoso data={entries} context={context} components={COMPONENTS} computeItemKey={(_, entry) => entry.id}
-          followOutput={(isAtEnd) => (isAtEnd ? "auto" : false)} atBottomThreshold={AT_END} increaseViewportBy={400}
+          scrollerRef={followed} increaseViewportBy={400}
           initialTopMostItemIndex={{ index: "LAST", align: "end" }}
           itemContent={(_, entry) => {
             const task = entry.taskId === undefined ? undefined : tasks[entry.taskId];
