@@ -253,7 +253,7 @@ impl Workspaces {
         let repository = self.repository(project).await?;
         match repository.entry_at(&record.path).await? {
             // Its work was kept before the first of it was removed.
-            Some(entry) if !entry.complete => {
+            Some(entry) if entry.removing => {
                 repository.discard(&entry).await?;
                 return Ok(self.slot(owner).lock_owned().await);
             }

@@ -195,6 +195,14 @@ impl Workspaces {
         let is_absent = matches!(&error, WorktreeError::Io { source, .. } if source.kind() == ErrorKind::NotFound)
             // Where the directory around it is gone as well, a disk may be away: nothing is made in its place.
             && path.parent().is_some_and(Path::exists);
+        if matches!(error, WorktreeError::Incomplete { .. })
+            && repository.entry_at(path).await?.is_some_and(|entry| !entry.removing)
+        {
+            // It was whole when it was recorded.
+            tracing::warn!(path = %path.display(), "a worktree gets back what tells that it is whole");
+            repository.complete(path).await?;
+            return Ok(repository.open_checkout(path, base).await?);
+        }
         if is_absent || matches!(error, WorktreeError::Incomplete { .. }) {
             tracing::warn!(path = %path.display(), %error, "a worktree is put back as it was last seen");
             let tree = last_tree(repository, base, owner).await?;

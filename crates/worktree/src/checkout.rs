@@ -1,7 +1,7 @@
 //! Worktrees of our own: made, opened again, listed and taken down.
 //!
-//! A worktree is whole once the private index of its snapshots is there: that file is the last thing made and the
-//! first thing removed. Without it, whatever an interruption left behind holds no work and is cleared away freely.
+//! A worktree is whole once the private index of its snapshots is there: that file is the last thing made. It gets another
+//! name before the first of a worktree is removed. So whatever an interruption leaves behind tells what it is.
 
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
@@ -17,6 +17,9 @@ const LOCK_REASON: &str = "in use by BooCoder";
 
 /// The private index of a worktree's snapshots, in the worktree's own git directory.
 pub(crate) const SNAPSHOT_INDEX: &str = "boocoder-index";
+
+/// What the private index is called once its worktree is being removed.
+const REMOVAL: &str = "boocoder-removal";
 
 /// The file that makes a directory a worktree: it names git's own directory for it.
 pub(crate) const LINK_FILE: &str = ".git";
@@ -36,6 +39,8 @@ pub struct CheckoutEntry {
     pub path: PathBuf,
     /// Whether it can be opened. If not, its making or its removal was interrupted.
     pub complete: bool,
+    /// Whether its removal was begun, which is after its work was kept elsewhere.
+    pub removing: bool,
     /// Git's directory for it, inside the project's.
     pub(crate) admin_dir: PathBuf,
 }
@@ -58,12 +63,12 @@ impl Checkout {
     }
 
     /// Whether the directory still is this worktree, at a glance: nobody took it away, or the file that makes it one, and
-    /// its project is where it was.
+    /// git's notes of it are where they were.
     ///
     /// # Errors
     /// [`WorktreeError::Io`] if it cannot be looked at.
     pub async fn is_there(&self) -> Result<bool, WorktreeError> {
-        Ok(exists(&self.path().join(LINK_FILE)).await? && exists(self.repository.git_dir()).await?)
+        Ok(exists(&self.path().join(LINK_FILE)).await? && exists(&self.snapshot_index()).await?)
     }
 
     /// The project's commit that it was made from.
@@ -239,7 +244,8 @@ impl Repository {
     pub(crate) async fn take_down(&self, checkout: &Checkout) -> Result<(), WorktreeError> {
         let _making = Making::begin(checkout.path(), self.git.limits().tree_time).await?;
         let index = checkout.snapshot_index();
-        tokio::fs::remove_file(&index).await.map_err(WorktreeError::io("remove", &index))?;
+        let begun = index.with_file_name(REMOVAL);
+        tokio::fs::rename(&index, &begun).await.map_err(WorktreeError::io("rename", &index))?;
         self.clear(checkout.path()).await
     }
 
@@ -275,7 +281,8 @@ async fn read_entry(admin_dir: PathBuf) -> Result<Option<CheckoutEntry>, Worktre
     match link.parent() {
         Some(path) if reason.trim_ascii() == LOCK_REASON.as_bytes() => {
             let complete = exists(&admin_dir.join(SNAPSHOT_INDEX)).await?;
-            Ok(Some(CheckoutEntry { path: path.to_owned(), complete, admin_dir }))
+            let removing = !complete && exists(&admin_dir.join(REMOVAL)).await?;
+            Ok(Some(CheckoutEntry { path: path.to_owned(), complete, removing, admin_dir }))
         }
         _ => Ok(None),
     }
@@ -325,7 +332,10 @@ pub(crate) async fn is_free(path: &Path) -> Result<bool, WorktreeError> {
 }
 
 pub(crate) async fn exists(path: &Path) -> Result<bool, WorktreeError> {
-    tokio::fs::try_exists(path).await.map_err(WorktreeError::io("look at", path))
+    match tokio::fs::try_exists(path).await {
+        Err(error) if error.kind() == NotADirectory => Ok(false),
+        found => found.map_err(WorktreeError::io("look at", path)),
+    }
 }
 
 async fn read(path: &Path) -> Result<Option<Vec<u8>>, WorktreeError> {

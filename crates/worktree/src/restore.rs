@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::checkout::{LINK_FILE, exists, is_free, prepare_destination, remove_dir};
+use crate::checkout::{LINK_FILE, SNAPSHOT_INDEX, exists, is_free, prepare_destination, remove_dir};
 use crate::making::{Making, beside};
 use crate::{Checkout, CheckoutEntry, CommitId, Preparation, Repository, TreeId, WorktreeError};
 
@@ -55,17 +55,46 @@ impl Repository {
         tokio::fs::rename(&part, &entry.path).await.map_err(WorktreeError::io("put back", &entry.path))
     }
 
+    /// Gives a worktree back the private index of its snapshots, which somebody took away: it was whole, and holds work.
+    ///
+    /// # Errors
+    /// [`WorktreeError::Incomplete`] if its removal was begun; [`WorktreeError::NotOurs`] if git knows no such worktree.
+    pub async fn complete(&self, path: &Path) -> Result<(), WorktreeError> {
+        let _making = Making::begin(path, self.git.limits().tree_time).await?;
+        let entry = self.entry_at(path).await?.ok_or_else(|| WorktreeError::NotOurs { path: path.to_owned() })?;
+        if entry.removing {
+            return Err(WorktreeError::Incomplete { path: path.to_owned() });
+        }
+        if !entry.complete {
+            // An empty one knows no file, so the next snapshot reads all of them.
+            let index = entry.admin_dir.join(SNAPSHOT_INDEX);
+            let empty = self.command(["read-tree", "--empty"]).setting("GIT_INDEX_FILE", &index);
+            empty.stdout().await?;
+        }
+        Ok(())
+    }
+
     /// Ties a worktree of ours and its project together again after either was moved, or after the file was lost that makes the
     /// directory a worktree. The files in it are left alone.
     ///
     /// # Errors
-    /// What git says.
+    /// [`WorktreeError::NotOurs`] if it is no directory, or git knows nothing of it.
     pub async fn repair(&self, worktree: &Path) -> Result<(), WorktreeError> {
+        let not_ours = || WorktreeError::NotOurs { path: worktree.to_owned() };
+        // Through a link git would write into somebody else's directory.
+        if !tokio::fs::symlink_metadata(worktree).await.is_ok_and(|there| there.is_dir()) {
+            return Err(not_ours());
+        }
         let mut args = vec![OsString::from("worktree"), "repair".into()];
         // What has no such file any more is found by git's own notes.
         if exists(&worktree.join(LINK_FILE)).await? {
             args.extend(["--".into(), worktree.into()]);
         }
-        self.command(args).stdout().await.map(drop)
+        let output = self.command(args).run().await?;
+        if output.code != Some(0) {
+            tracing::warn!(path = %worktree.display(), said = output.stderr.trim(), "git cannot repair a worktree");
+            return Err(not_ours());
+        }
+        Ok(())
     }
 }

@@ -31,7 +31,15 @@ impl Checkout {
         let copy = copy.map_err(WorktreeError::io("write in", dir))?.into_temp_path();
         copy_index(&index, &copy).await?;
 
-        let mut missing = self.add_all(&copy).await?;
+        let added = match self.add_all(&copy).await {
+            Err(error) if is_broken_index(&error) => {
+                tracing::warn!(path = %self.path().display(), %error, "an index was broken, and all files are read again");
+                fs::remove_file(&copy).map_err(WorktreeError::io("remove", copy.to_path_buf()))?;
+                self.add_all(&copy).await
+            }
+            added => added,
+        };
+        let mut missing = added?;
         missing.extend(self.changed_submodules().await?);
         let tree = self.repository.command(["write-tree"]).setting("GIT_INDEX_FILE", &copy).whole_tree().line().await?;
         copy.persist(&index).map_err(|error| WorktreeError::io("write", &index)(error.error))?;
@@ -69,6 +77,12 @@ impl Checkout {
             _ => Err(output.failure("git add --all")),
         }
     }
+}
+
+/// Whether git cannot read an index; it says so in words alone.
+fn is_broken_index(error: &WorktreeError) -> bool {
+    let WorktreeError::Failed { stderr, .. } = error else { return false };
+    ["index file", "bad signature", "bad index"].iter().any(|words| stderr.contains(words))
 }
 
 /// Copies an index together with its time of change.

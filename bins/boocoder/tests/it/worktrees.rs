@@ -171,6 +171,40 @@ async fn a_removal_that_is_cut_short_loses_nothing_and_is_brought_to_its_end() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn a_worktree_that_somebody_damaged_is_mended_or_refused_and_its_work_kept() {
+    let place = with_two_agents();
+    commit(&place, "a.txt", &numbered(&[]));
+    let server = place.serve().await;
+    let bench = Bench::new(&place, &server).await;
+    bench.turn("demo", "shell echo work > work.txt").await;
+    let (session, worktree) = (bench.session.clone(), bench.worktree());
+    let notes = place.path().join(format!(".git/worktrees/session-{session}"));
+    std::fs::remove_file(notes.join("boocoder-index")).unwrap();
+    assert_eq!(states(&server).await, ["incomplete"]);
+    bench.turn("demo", "shell echo more > more.txt").await;
+    std::fs::remove_file(notes.join("boocoder-index")).unwrap();
+    let held = tree(&worktree);
+    assert_eq!(server.request("DELETE", &format!("/api/sessions/{session}?force=true"), None).await.0, 204);
+    assert_eq!(git(place.path(), &["rev-parse", &format!("refs/boocoder/retired/session-{session}^{{tree}}")]), held);
+
+    // What cannot be mended is told as such, and nothing is touched.
+    let bench = Bench::new(&place, &server).await;
+    bench.turn("demo", "shell echo work > work.txt").await;
+    let (session, worktree) = (bench.session.clone(), bench.worktree());
+    std::fs::remove_dir_all(place.path().join(format!(".git/worktrees/session-{session}"))).unwrap();
+    let task = server.ended(&server.say(&session, "say hello").await).await;
+    assert_eq!(task["state"], "failed", "{task}");
+    let path = format!("/api/sessions/{session}");
+    for (method, path) in [("GET", format!("{path}/worktree-risk")), ("DELETE", path.clone())] {
+        let (status, answer) = server.request(method, &path, None).await;
+        assert_eq!((status, &answer["code"]), (409, &json!("not_ours")), "{path}: {answer}");
+    }
+    assert_eq!(server.request("DELETE", &format!("{path}?force=true"), None).await.0, 204);
+    assert_eq!(std::fs::read_to_string(worktree.join("work.txt")).unwrap(), "work\n", "it is left as it is");
+    server.stop().await;
+}
+
 /// A worktree that was made and never recorded, and one that was half made, are nobody's.
 #[tokio::test]
 async fn what_nobody_knows_of_is_cleared_away_unless_it_holds_work() {

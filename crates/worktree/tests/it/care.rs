@@ -271,3 +271,46 @@ async fn files_behind_filters_are_whole_in_the_worktree_and_in_the_project() {
     let permissions = fs::metadata(fixture.root().join("x.bin")).unwrap().permissions();
     assert_eq!(permissions.mode() & 0o111, 0);
 }
+
+#[tokio::test]
+async fn what_git_keeps_of_a_worktree_may_break_and_its_work_is_not_lost() {
+    let fixture = Fixture::new(&FILES).await;
+    let checkout = worked_in(&fixture).await;
+    let tree = checkout.snapshot().await.unwrap().tree;
+    let index = crate::fixture::admin_dir(&checkout).join("boocoder-index");
+    write(&index, "no index");
+    assert_eq!(checkout.snapshot().await.unwrap().tree, tree, "all files are read again");
+    assert_eq!(checkout.snapshot().await.unwrap().tree, tree);
+
+    fs::remove_file(&index).unwrap();
+    assert!(!checkout.is_there().await.unwrap());
+    let entry = fixture.project.entry_at(&fixture.dest()).await.unwrap().unwrap();
+    assert!(!entry.complete && !entry.removing);
+    fixture.project.complete(&fixture.dest()).await.unwrap();
+    let back = fixture.project.open_checkout(&fixture.dest(), checkout.base_commit()).await.unwrap();
+    assert_eq!(back.snapshot().await.unwrap().tree, tree);
+
+    // As a removal that was cut short leaves it.
+    fs::rename(&index, index.with_file_name("boocoder-removal")).unwrap();
+    let entry = fixture.project.entry_at(&fixture.dest()).await.unwrap().unwrap();
+    assert!(!entry.complete && entry.removing);
+    let error = fixture.project.complete(&fixture.dest()).await.unwrap_err();
+    assert!(matches!(error, WorktreeError::Incomplete { .. }), "{error}");
+    fixture.project.discard(&entry).await.unwrap();
+    assert!(!fixture.dest().exists());
+}
+
+#[tokio::test]
+async fn a_link_in_place_of_a_worktree_is_never_written_through() {
+    let fixture = Fixture::new(&FILES).await;
+    let checkout = fixture.checkout().await;
+    let (dest, other) = (checkout.path().to_owned(), fixture.dir.path().join("somebody else's"));
+    fs::create_dir(&other).unwrap();
+    fs::remove_dir_all(&dest).unwrap();
+    link(other.to_str().unwrap(), &dest);
+    let error = fixture.project.repair(&dest).await.unwrap_err();
+    assert!(matches!(error, WorktreeError::NotOurs { .. }), "{error}");
+    let error = fixture.project.open_checkout(&dest, checkout.base_commit()).await.unwrap_err();
+    assert!(matches!(error, WorktreeError::NotARepository { .. } | WorktreeError::NotOurs { .. }), "{error}");
+    assert_eq!(fs::read_dir(&other).unwrap().count(), 0);
+}
