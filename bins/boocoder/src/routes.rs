@@ -6,6 +6,7 @@ mod body;
 mod checkpoints;
 mod interactions;
 mod messages;
+mod openapi;
 mod page;
 mod pending;
 mod projects;
@@ -66,6 +67,7 @@ pub fn routes(app: &App) -> BoxedFilter<(Response,)> {
         providers::routes(app),
         socket::routes(app),
         stats::routes(app),
+        openapi::routes(),
     ]));
     let open = any_of([status::health(), page::entrance(app)]);
     guard(app, Access::check_place).and(open.or(closed).unify()).recover(reject::recover).unify().map(secure).boxed()

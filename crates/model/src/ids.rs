@@ -10,19 +10,28 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// What clients see of an id: not a type of its own, but the text or the number that stands in JSON.
+/// What clients see of an id: the text or the number that stands in JSON.
 macro_rules! described {
-    ($name:ident, $typescript:literal) => {
+    ($name:ident, $typescript:literal, $openapi:ident $(, $format:literal)?) => {
+        #[cfg(feature = "openapi")]
+        impl utoipa::ToSchema for $name {}
+
+        #[cfg(feature = "openapi")]
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                use utoipa::openapi::schema::{Object, Type};
+                let schema = Object::builder().schema_type(Type::$openapi);
+                $(let schema = schema.format(Some(utoipa::openapi::SchemaFormat::Custom($format.to_owned())));)?
+                schema.into()
+            }
+        }
+
         #[cfg(feature = "typescript")]
         impl ts_rs::TS for $name {
             type WithoutGenerics = Self;
             type OptionInnerType = Self;
-            fn name(_: &ts_rs::Config) -> String {
-                $typescript.to_owned()
-            }
-            fn inline(_: &ts_rs::Config) -> String {
-                $typescript.to_owned()
-            }
+            fn name(_: &ts_rs::Config) -> String { $typescript.to_owned() }
+            fn inline(_: &ts_rs::Config) -> String { $typescript.to_owned() }
         }
     };
 }
@@ -35,7 +44,7 @@ macro_rules! id {
         #[serde(transparent)]
         pub struct $name(Uuid);
 
-        described!($name, "string");
+        described!($name, "string", String, "uuid");
 
         impl $name {
             /// Wraps an id that a shell made or a store read.
@@ -64,7 +73,7 @@ macro_rules! name {
         #[serde(transparent)]
         pub struct $name(Arc<str>);
 
-        described!($name, "string");
+        described!($name, "string", String);
 
         impl $name {
             /// Wraps the text as it is.
@@ -136,7 +145,7 @@ macro_rules! number {
         #[serde(transparent)]
         pub struct $name(pub u64);
 
-        described!($name, "number");
+        described!($name, "number", Integer);
 
         impl $name {
             /// Before the first one: what comes after it is everything.

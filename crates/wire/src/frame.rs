@@ -11,6 +11,7 @@ use crate::usage::Used;
 
 /// A frame without its number, which the log gives it. Its content never changes afterwards.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Frame {
     /// What it tells.
@@ -30,6 +31,7 @@ pub struct Frame {
 
 /// What a frame tells.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum FrameBody {
@@ -214,8 +216,9 @@ pub enum FrameBody {
 
 /// A frame as it is written: its number first, then its type.
 #[derive(Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = NumberedFrame))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS), ts(rename = "Frame"))]
-pub(crate) struct Numbered<'a> {
+pub struct Numbered<'a> {
     /// Its number within the session.
     seq: Seq,
     #[serde(flatten)]

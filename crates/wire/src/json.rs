@@ -45,3 +45,16 @@ impl ts_rs::TS for Json {
         Self::name(cfg)
     }
 }
+
+#[cfg(feature = "openapi")]
+impl utoipa::ToSchema for Json {}
+
+#[cfg(feature = "openapi")]
+impl utoipa::PartialSchema for Json {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        use utoipa::openapi::schema::{Object, SchemaType, Type};
+        // Anything but null, which stands for its absence: an optional one is either of the two and never both.
+        let types = [Type::Object, Type::Array, Type::String, Type::Number, Type::Boolean];
+        Object::builder().schema_type(SchemaType::from_iter(types)).into()
+    }
+}

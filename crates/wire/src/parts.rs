@@ -9,6 +9,7 @@ use crate::Json;
 
 /// One part of a message: `{"type": "text", "text": …}` and so on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Content {
@@ -100,6 +101,7 @@ impl From<Content> for model::ContentPart {
 
 /// A place in a file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Location {
     /// The path as the agent gave it.
@@ -111,6 +113,7 @@ pub struct Location {
 
 /// What a tool call shows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ToolContent {
@@ -143,6 +146,7 @@ pub enum ToolContent {
 
 /// The whole state of a tool call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct ToolCall {
     /// The agent's id for it.
@@ -219,6 +223,7 @@ impl TryFrom<ToolCall> for model::ToolCallSnapshot {
 
 /// One step of a plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct PlanEntry {
     /// What is to be done.
@@ -231,6 +236,7 @@ pub struct PlanEntry {
 
 /// A slash command.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Command {
     /// Its name, without the slash.
@@ -251,6 +257,7 @@ impl From<model::AgentCommand> for Command {
 
 /// One choice of a session's option.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Choice {
     /// The agent's id for it.
@@ -264,6 +271,7 @@ pub struct Choice {
 
 /// Something about a session that can be set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct ConfigOption {
     /// The agent's id for it.
@@ -306,6 +314,7 @@ impl From<model::ConfigOption> for ConfigOption {
 
 /// One way to answer a permission request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct PermissionOption {
     /// The id to answer with.
@@ -318,6 +327,7 @@ pub struct PermissionOption {
 
 /// A question from an agent to a human.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Interaction {
     /// The id to answer it by.
@@ -388,6 +398,7 @@ impl From<model::PermissionOption> for PermissionOption {
 
 /// How a task ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Outcome {
     /// `agent`, `user`, `policy`, `watchdog` or `crash`.
@@ -404,6 +415,7 @@ impl From<model::TurnOutcome> for Outcome {
 
 /// How an interaction was settled.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Settlement {
     /// `selected`, `accepted`, `declined` or `cancelled`.

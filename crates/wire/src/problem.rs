@@ -8,6 +8,7 @@ use crate::parts::Settlement;
 
 /// `{"error": "lower-case message", "code": "stable_code"}`: the message is for a human, the code for a program.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Problem {
     /// What is wrong, in words.
@@ -15,6 +16,7 @@ pub struct Problem {
     /// What is wrong, for programs: it does not change between versions.
     pub code: String,
     /// What a program needs to go on, beside the two; absent for most errors.
+    #[cfg_attr(feature = "openapi", schema(ignore))]
     #[cfg_attr(feature = "typescript", ts(skip))]
     #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
     pub details: Option<Details>,
@@ -22,6 +24,7 @@ pub struct Problem {
 
 /// What some errors tell beside their message and code.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(untagged)]
 pub enum Details {
@@ -43,6 +46,7 @@ pub enum Details {
 
 /// A file that was changed on both sides. A side that has no lines to show is null.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct FileConflict {
     /// The file, relative to the project's root.

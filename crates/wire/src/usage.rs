@@ -9,6 +9,7 @@ use crate::frame::FrameBody;
 
 /// What was used by something.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Used {
     /// Tokens read.

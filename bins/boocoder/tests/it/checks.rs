@@ -3,7 +3,7 @@
 use crate::memory::{HOST, Memory};
 
 /// Every route that there is, with a path that fits it.
-const ROUTES: [(&str, &str); 33] = [
+const ROUTES: [(&str, &str); 34] = [
     ("GET", "/"),
     ("GET", "/api/ready"),
     ("GET", "/api/projects"),
@@ -36,6 +36,7 @@ const ROUTES: [(&str, &str); 33] = [
     ("POST", "/api/sessions/x/export"),
     ("GET", "/api/providers"),
     ("GET", "/api/stats"),
+    ("GET", "/api/openapi.json"),
     ("GET", "/api/nothing"),
 ];
 

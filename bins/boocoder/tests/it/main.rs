@@ -10,6 +10,7 @@ mod database;
 mod load;
 mod matrix;
 mod memory;
+mod openapi;
 mod pending;
 mod processes;
 mod queued;

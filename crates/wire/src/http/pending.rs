@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// A hunk of a pending change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Hunk {
     /// Its id.
@@ -54,6 +55,7 @@ impl From<model::Hunk> for Hunk {
 
 /// A change to one file that waits for a human, or was decided on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct PendingChange {
     /// Its id.
@@ -95,6 +97,7 @@ pub struct PendingChange {
 
 /// One decision on a pending change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct PendingDecision {
     /// `apply`, `reject`, `revert` or `rebase`.
@@ -152,6 +155,7 @@ impl From<model::PendingChange> for PendingChange {
 
 /// A turn of a session, and what its worktree held before and after it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Checkpoint {
     /// The task of the turn.
@@ -174,6 +178,7 @@ pub struct Checkpoint {
 
 /// `GET /api/sessions/:id/diff`: what changed from one moment to another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Comparison {
     /// A file each.
@@ -182,6 +187,7 @@ pub struct Comparison {
 
 /// What changed in one file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct FileComparison {
     /// The file, relative to the project's root.
@@ -199,6 +205,7 @@ pub struct FileComparison {
 
 /// `POST /api/sessions/:id/export`: a branch that was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Branch {
     /// Its name.

@@ -9,6 +9,7 @@ use crate::parts::Content;
 
 /// What is said to an agent: one text, or several parts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(untagged, expecting = "expected a string or an array of content parts")]
 pub enum Contents {
@@ -29,6 +30,7 @@ impl From<Contents> for Vec<model::ContentPart> {
 
 /// Who answers an agent's permission requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum Approval {
@@ -59,6 +61,7 @@ impl From<model::Approval> for Approval {
 
 /// `POST /api/projects`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct NewProject {
@@ -71,6 +74,7 @@ pub struct NewProject {
 
 /// `PATCH /api/projects/:id`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct MovedProject {
@@ -80,6 +84,7 @@ pub struct MovedProject {
 
 /// `POST /api/sessions`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct NewSession {
@@ -92,6 +97,7 @@ pub struct NewSession {
 
 /// `POST /api/sessions/:id/chats`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct NewChat {
@@ -102,6 +108,7 @@ pub struct NewChat {
 
 /// `PATCH /api/sessions/:id`, `PATCH /api/chats/:id`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct NewTitle {
@@ -111,6 +118,7 @@ pub struct NewTitle {
 
 /// `PATCH /api/messages/:id`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct EditedMessage {
@@ -120,6 +128,7 @@ pub struct EditedMessage {
 
 /// `POST /api/sessions/:id/messages`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct NewMessage {
@@ -149,6 +158,7 @@ pub struct NewMessage {
 
 /// `POST /api/tasks`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct NewTask {
@@ -183,6 +193,7 @@ pub struct NewTask {
 
 /// `POST /api/interactions/:id`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(
     untagged,
@@ -207,6 +218,7 @@ pub enum NewAnswer {
 
 /// What is done with an elicitation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum AnswerAction {
@@ -231,6 +243,7 @@ impl From<NewAnswer> for model::Answer {
 
 /// `POST /api/sessions/:id/pending`: a human's own change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct NewPending {
@@ -242,6 +255,7 @@ pub struct NewPending {
 
 /// `POST /api/sessions/:id/pending/apply`, `/reject` and `/revert`: several changes at once, all of them or none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct ChangeChoice {
@@ -252,6 +266,7 @@ pub struct ChangeChoice {
 
 /// One of the changes of a [`ChangeChoice`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct PickedChange {
@@ -264,6 +279,7 @@ pub struct PickedChange {
 
 /// `POST /api/sessions/:id/restore`: brings the worktree back to what it held after a turn.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct NewRestore {
@@ -273,6 +289,7 @@ pub struct NewRestore {
 
 /// `POST /api/sessions/:id/export`: makes a branch of a session's turns, one commit each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct NewExport {
@@ -282,6 +299,7 @@ pub struct NewExport {
 
 /// `POST /api/pending/:id/apply`, `/reject` and `/revert`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 #[serde(deny_unknown_fields)]
 pub struct HunkChoice {

@@ -11,6 +11,7 @@ use crate::usage::Used;
 
 /// The answer to [`NewMessage`](super::NewMessage): the message is kept, and will be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Accepted {
     /// The human's message.
@@ -23,6 +24,7 @@ pub struct Accepted {
 
 /// The answer to [`NewAnswer`](super::NewAnswer): how the question is settled now.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Settled {
     /// The question.
@@ -35,6 +37,7 @@ pub struct Settled {
 
 /// `GET /api/health`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Health {
     /// `ok`.
@@ -45,6 +48,7 @@ pub struct Health {
 
 /// A project.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Project {
     /// Its id.
@@ -70,6 +74,7 @@ impl From<model::Project> for Project {
 
 /// A chat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Chat {
     /// Its id.
@@ -90,6 +95,7 @@ impl From<model::Chat> for Chat {
 
 /// A session with its chats, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Session {
     /// Its id.
@@ -119,6 +125,7 @@ impl Session {
 
 /// A message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Message {
     /// Its id.
@@ -171,6 +178,7 @@ impl From<model::Message> for Message {
 
 /// What is known of one agent in one chat.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct AgentSession {
     /// The chat.
@@ -207,6 +215,7 @@ impl AgentSession {
 
 /// A task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Task {
     /// Its id.
@@ -278,6 +287,7 @@ impl From<model::Task> for Task {
 
 /// `GET /api/sessions/:id/worktree-risk`: what is at stake when the session's worktree is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Risk {
     /// Files that differ from the worktree's last commit.
@@ -290,6 +300,7 @@ pub struct Risk {
 
 /// An agent, and what it offers as far as is known.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Provider {
     /// Its name in the registry.

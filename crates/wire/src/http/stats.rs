@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// `GET /api/stats`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Stats {
     /// From this time on, itself included; null means from the beginning.
@@ -23,6 +24,7 @@ pub struct Stats {
 
 /// One group, or all together.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct StatsGroup {
     /// Where it stands in each grouping: `agent`, `project_id`, `session_id`, `chat_id`, `task_id`, `model`, `day`, `hour`.
@@ -46,6 +48,7 @@ pub struct StatsGroup {
 
 /// A cost in one currency, told by one source.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct StatsCost {
     /// The currency.
@@ -58,6 +61,7 @@ pub struct StatsCost {
 
 /// How many turns there were, by how they ended. A turn counts when it began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct TurnCounts {
     /// Those that were completed.

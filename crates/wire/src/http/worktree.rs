@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// An element of `GET /api/worktrees`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
 pub struct Worktree {
     /// Its id.
