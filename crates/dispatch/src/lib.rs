@@ -31,7 +31,9 @@
 //! use std::sync::Arc;
 //!
 //! use boocoder_backend::{AcpBackend, OneshotBackend, Registry};
-//! use boocoder_dispatch::{DispatchConfig, DispatchError, DispatchLimits, Dispatcher, NewMessage, Parts, PriceTable, TaskOptions};
+//! use boocoder_dispatch::{
+//!     DispatchConfig, DispatchError, DispatchLimits, Dispatcher, NewMessage, Parts, Preparations, PriceTable, TaskOptions,
+//! };
 //! use boocoder_model::{Approval, ContentPart, Seq};
 //! use boocoder_store::MemStore;
 //! use boocoder_worktree::{Git, Limits};
@@ -49,6 +51,7 @@
 //!     git: Git::new(Limits::default()),
 //!     server: None,
 //!     config: DispatchConfig {
+//!         preparations: Preparations::default(),
 //!         worktrees: dir.path().join("worktrees"),
 //!         limits: DispatchLimits::default(),
 //!         agents: [].into(),

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use boocoder_model::{Chat, ChatId, Project, ProjectId, Session, SessionId, TaskState};
+use boocoder_model::{
+    Chat, ChatId, Message, MessageId, MessageStatus, Project, ProjectId, Session, SessionId, TaskState,
+};
 use boocoder_store::{Change, StoreError, TaskFilter};
 use boocoder_wire::{Frame, FrameBody};
 
@@ -132,6 +134,41 @@ impl Dispatcher {
         Ok(chat)
     }
 
+    /// Opens a chat that begins with what was said in another one, up to and including a message, or up to the last one that
+    /// was said to its end. Its agents begin anew and are told of it.
+    ///
+    /// # Errors
+    /// [`DispatchError::NotFound`] for an unknown chat, or a message that is not in it; [`DispatchError::Conflict`] if the
+    /// message is not said to its end, or there is none.
+    pub async fn fork_chat(
+        &self,
+        id: ChatId,
+        message: Option<MessageId>,
+        title: Option<String>,
+    ) -> Result<Chat, DispatchError> {
+        let chat = self.store().chat(id).await?.ok_or(DispatchError::NotFound("chat"))?;
+        let is_said = |message: &Message| !matches!(message.status, MessageStatus::Queued | MessageStatus::Streaming);
+        let forked_from = match message {
+            Some(id) => {
+                let found = self.store().message(id).await?.filter(|message| message.chat_id == Some(chat.id));
+                let found = found.ok_or(DispatchError::NotFound("message"))?;
+                Some(found).filter(is_said).map(|message| message.id)
+            }
+            None => {
+                let said = self.store().messages(chat.session_id, Some(chat.id)).await?;
+                let last = said.iter().rev().find(|message| is_said(message)).map(|message| message.id);
+                // A fork in which nothing was said yet goes on where it came from.
+                last.or(chat.forked_from)
+            }
+        };
+        if forked_from.is_none() {
+            return Err(DispatchError::Conflict("nothing was said to its end there yet".to_owned()));
+        }
+        let forked = Chat { forked_from, ..new_chat(chat.session_id, title.or(Some(chat.title))) };
+        self.write(Some(chat.session_id), vec![Change::AddChat(forked.clone())]).await?;
+        Ok(forked)
+    }
+
     /// Removes a chat from view and closes its agents. Its messages stay stored.
     ///
     /// # Errors
@@ -201,6 +238,7 @@ fn new_chat(session_id: SessionId, title: Option<String>) -> Chat {
         id: ChatId::from_uuid(env::new_id()),
         session_id,
         title: title.unwrap_or_else(|| UNTITLED.to_owned()),
+        forked_from: None,
         created_at: env::now(),
     }
 }

@@ -46,6 +46,8 @@ pub struct Chat {
     pub session_id: SessionId,
     /// What to call it.
     pub title: String,
+    /// The message of another chat of the session up to which, itself included, this one begins with what was said there.
+    pub forked_from: Option<MessageId>,
     /// When it was opened.
     pub created_at: Timestamp,
 }

@@ -46,7 +46,13 @@ impl Writer {
         let changes = vec![
             Change::AddProject(Project { id: project, name: "commit rate".into(), path, created_at: AT }),
             Change::AddSession(Session { id: session, project_id: project, title: "frames".into(), created_at: AT }),
-            Change::AddChat(Chat { id: chat, session_id: session, title: "frames".into(), created_at: AT }),
+            Change::AddChat(Chat {
+                id: chat,
+                session_id: session,
+                title: "frames".into(),
+                forked_from: None,
+                created_at: AT,
+            }),
         ];
         store.commit(WriteBatch { changes, frames: Vec::new(), durable: true, writer: None }).await?;
         let (runner, turn) = (RunnerId::from_uuid(fresh()), TurnId::from_uuid(fresh()));

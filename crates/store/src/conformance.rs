@@ -75,6 +75,7 @@ macro_rules! store_conformance {
         $crate::store_conformance! { @each $fixture:
             projects_are_found_by_id_and_by_path
             sessions_are_listed_newest_first
+            a_forked_chat_begins_with_what_was_said
             a_removed_session_is_hidden_with_what_it_shows
             a_removed_chat_is_hidden_with_what_it_shows
             what_is_renamed_keeps_its_place

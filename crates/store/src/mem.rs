@@ -198,6 +198,14 @@ impl Store for MemStore {
         Ok(self.tables().messages_before(chat, task, limit))
     }
 
+    async fn forked_from(&self, chat: ChatId) -> Result<Option<MessageId>, StoreError> {
+        Ok(self.tables().chats.get(&chat).and_then(|chat| chat.value.forked_from))
+    }
+
+    async fn messages_until(&self, message: MessageId, limit: usize) -> Result<Vec<Message>, StoreError> {
+        Ok(self.tables().messages_until(message, limit))
+    }
+
     async fn message(&self, id: MessageId) -> Result<Option<Message>, StoreError> {
         Ok(self.tables().messages.get(&id).cloned())
     }

@@ -187,6 +187,11 @@ pub trait Store: Send + Sync + 'static {
     /// The newest messages of a chat before the first one of a task, at most `limit`, oldest first. Nothing is before a
     /// task without messages.
     async fn messages_before(&self, chat: ChatId, task: TaskId, limit: usize) -> Result<Vec<Message>, StoreError>;
+    /// The message that a chat was forked from, if it was. The chat may have been removed.
+    async fn forked_from(&self, chat: ChatId) -> Result<Option<MessageId>, StoreError>;
+    /// The newest of the messages of a message's chat up to this one, itself included, oldest first. The chat may have been
+    /// removed.
+    async fn messages_until(&self, message: MessageId, limit: usize) -> Result<Vec<Message>, StoreError>;
     /// The messages of a task, oldest first: the human's, if it came from a chat, then the agent's.
     async fn messages_of_task(&self, task: TaskId) -> Result<Vec<Message>, StoreError>;
     /// The agents' messages that still grow, of all sessions, removed ones too, oldest first: what a server that starts

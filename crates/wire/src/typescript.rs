@@ -9,8 +9,9 @@ use crate::frame::{FrameBody, Numbered};
 use crate::http::{
     Accepted, AgentSession, AnswerAction, Approval, Branch, ChangeChoice, Chat, Checkpoint, Comparison, Contents,
     EditedMessage, FileComparison, Health, Hunk, HunkChoice, Message, MovedProject, NewAnswer, NewChat, NewExport,
-    NewMessage, NewPending, NewProject, NewRestore, NewSession, NewTask, NewTitle, PendingChange, PendingDecision,
-    PickedChange, Project, Provider, Risk, Session, Settled, Stats, StatsCost, StatsGroup, Task, TurnCounts, Worktree,
+    NewFork, NewMessage, NewPending, NewProject, NewRestore, NewSession, NewTask, NewTitle, PendingChange,
+    PendingDecision, PickedChange, Project, Provider, Risk, Session, Settled, Stats, StatsCost, StatsGroup, Task,
+    TurnCounts, Worktree,
 };
 use crate::parts::{
     Choice, Command, ConfigOption, Content, Interaction, Location, Outcome, PermissionOption, PlanEntry, Settlement,
@@ -52,6 +53,7 @@ pub fn module() -> String {
         MovedProject,
         NewSession,
         NewChat,
+        NewFork,
         NewTitle,
         NewMessage,
         EditedMessage,

@@ -2,7 +2,7 @@
 
 use boocoder_model::{Dimension, GroupValue, SessionId};
 use boocoder_store::StatsQuery;
-use boocoder_wire::http::{AgentSession, Chat, NewChat, NewSession, NewTitle, Risk, Session};
+use boocoder_wire::http::{AgentSession, Chat, NewChat, NewFork, NewSession, NewTitle, Risk, Session};
 use serde::de::{Error, Unexpected};
 use serde::{Deserialize, Deserializer};
 use warp::Filter;
@@ -35,6 +35,7 @@ pub(super) fn routes(app: &App) -> Route {
     let one = warp::path!("api" / "sessions" / String);
     let chats = warp::path!("api" / "sessions" / String / "chats");
     let chat = warp::path!("api" / "chats" / String);
+    let fork = warp::path!("api" / "chats" / String / "fork");
     let agents = warp::path!("api" / "sessions" / String / "agent-sessions");
     let risk = warp::path!("api" / "sessions" / String / "worktree-risk");
     any_of([
@@ -65,6 +66,11 @@ pub(super) fn routes(app: &App) -> Route {
             .and(with(app))
             .and(body(app))
             .then(|id, app, body| reply(StatusCode::CREATED, add_chat(id, app, body)))
+            .boxed(),
+        fork.and(warp::post())
+            .and(with(app))
+            .and(body(app))
+            .then(|id, app, body| reply(StatusCode::CREATED, fork_chat(id, app, body)))
             .boxed(),
         chat.and(warp::delete()).and(with(app)).then(|id, app| reply_done(remove_chat(id, app))).boxed(),
         agents.and(warp::get()).and(with(app)).then(|id, app| reply(StatusCode::OK, agent_sessions(id, app))).boxed(),
@@ -121,6 +127,12 @@ async fn add_chat(id: String, app: App, body: Body) -> Result<Chat, ApiError> {
     let id = path_id(&id, "session")?;
     let NewChat { title } = body.json_or_default()?;
     Ok(app.dispatcher().add_chat(id, title).await?.into())
+}
+
+async fn fork_chat(id: String, app: App, body: Body) -> Result<Chat, ApiError> {
+    let id = path_id(&id, "chat")?;
+    let NewFork { message_id, title } = body.json_or_default()?;
+    Ok(app.dispatcher().fork_chat(id, message_id, title).await?.into())
 }
 
 async fn remove_chat(id: String, app: App) -> Result<(), ApiError> {

@@ -138,6 +138,43 @@ async fn an_answer_that_does_not_fit_leaves_the_question_open() {
 }
 
 #[tokio::test]
+async fn a_forked_chat_goes_on_from_where_it_was_forked() {
+    let place = Place::new();
+    let server = place.serve().await;
+    let session = server.session(&place).await;
+    let chat = server.get(&format!("/api/sessions/{session}")).await["chats"][0]["id"].as_str().unwrap().to_owned();
+    let fork = |chat: &str| format!("/api/chats/{chat}/fork");
+    assert_eq!(server.request("POST", &fork(&chat), None).await.0, 409, "nothing was said yet");
+    server.answer(&session, "say the first").await;
+    server.answer(&session, "say the second").await;
+    let messages = server.get(&format!("/api/sessions/{session}/messages")).await;
+    let first = messages[1]["id"].clone();
+    let forked = server.post(&fork(&chat), json!({"message_id": first, "title": "Aside"})).await;
+    assert_eq!((&forked["forked_from"], &forked["title"]), (&first, &json!("Aside")), "{forked}");
+    let aside = forked["id"].as_str().unwrap();
+    let again = server.post(&fork(aside), json!({})).await;
+    assert_eq!(again["forked_from"], first, "nothing was said in it yet");
+
+    // The agent begins anew and is told what was said up to there, and no more.
+    let message = json!({"content": "prompt", "agent": "demo", "chat_id": aside});
+    let sent = server.post(&format!("/api/sessions/{session}/messages"), message).await;
+    assert_eq!(server.ended(sent["task_id"].as_str().unwrap()).await["state"], "completed");
+    let sessions = server.get(&format!("/api/sessions/{session}/agent-sessions")).await;
+    let of_fork = sessions.as_array().unwrap().iter().find(|it| it["chat_id"] == aside).unwrap();
+    assert_eq!(of_fork["resumed"], "history", "{sessions}");
+    let elsewhere = server.request("POST", &fork(aside), Some(json!({"message_id": messages[3]["id"]}))).await;
+    assert_eq!(elsewhere.0, 404, "it is in another chat: {}", elsewhere.1);
+    server.say(&session, "sleep 600000").await;
+    let running = server
+        .until(&format!("/api/sessions/{session}/messages?chat_id={chat}"), |all| {
+            all.as_array()?.iter().find(|it| it["status"] == "streaming").cloned()
+        })
+        .await;
+    assert_eq!(server.request("POST", &fork(&chat), Some(json!({"message_id": running["id"]}))).await.0, 409);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn providers_tell_what_an_agent_offered_last() {
     let place = Place::new();
     let server = place.serve().await;

@@ -367,15 +367,26 @@ pub(crate) async fn ledger(
     Ok(UsageMapper::resume(sum.totals(), sum.tells_cost()))
 }
 
-/// What was said in the chat, for an agent that has been in it before and may have to begin anew.
+/// What was said in the chat, for an agent that has been in it before and may have to begin anew; and, for any agent, what a
+/// forked chat began with.
 pub(crate) async fn told(store: &Arc<dyn Store>, task: &Task, budget: usize) -> Result<Option<String>, DispatchError> {
+    const MOST: usize = limits::HISTORY_MESSAGES;
     let Some(chat) = task.chat_id.filter(|_| task.session_id.is_some()) else { return Ok(None) };
-    if store.agent_session(chat, &task.agent).await?.is_none() {
+    let mut forked_from = store.forked_from(chat).await?;
+    if forked_from.is_none() && store.agent_session(chat, &task.agent).await?.is_none() {
         return Ok(None);
     }
-    let messages = store.messages_before(chat, task.id, limits::HISTORY_MESSAGES).await?;
-    let is_all = messages.len() < limits::HISTORY_MESSAGES;
-    Ok(history(&messages, is_all, budget))
+    let mut messages = store.messages_before(chat, task.id, MOST).await?;
+    while let Some(last) = forked_from.filter(|_| messages.len() < MOST) {
+        let mut earlier = store.messages_until(last, MOST - messages.len()).await?;
+        forked_from = match earlier.last().and_then(|message| message.chat_id) {
+            Some(chat) => store.forked_from(chat).await?,
+            None => None,
+        };
+        earlier.append(&mut messages);
+        messages = earlier;
+    }
+    Ok(history(&messages, messages.len() < MOST, budget))
 }
 
 /// Makes sure of the worktree.

@@ -126,6 +126,8 @@ delegate! {
     task_by_request(key: &str) -> Option<Task>;
     messages(session: SessionId, chat: Option<ChatId>) -> Vec<Message>;
     messages_before(chat: ChatId, task: TaskId, limit: usize) -> Vec<Message>;
+    forked_from(id: ChatId) -> Option<MessageId>;
+    messages_until(id: MessageId, limit: usize) -> Vec<Message>;
     message(id: MessageId) -> Option<Message>;
     messages_page(session: SessionId, chat: Option<ChatId>, before: Option<MessageId>, limit: usize) -> Vec<Message>;
     messages_of_task(id: TaskId) -> Vec<Message>;

@@ -133,6 +133,26 @@ pub async fn what_is_renamed_keeps_its_place(store: &dyn Store) {
     assert_eq!(refused(store, "chat", of_chat).await, "there is none with this id");
 }
 
+/// A chat may begin with what was said in another one, also once that one was removed.
+pub async fn a_forked_chat_begins_with_what_was_said(store: &dyn Store) {
+    let world = World::stored(store).await;
+    let task = world.stored_task(store).await;
+    let said: Vec<_> = (0..3).map(|_| message(&task)).collect();
+    write(store, said.iter().map(put)).await;
+    let forked = Chat { forked_from: Some(said[1].id), ..chat(&world.session) };
+    write(store, [Change::AddChat(forked.clone())]).await;
+    assert_eq!(store.chat(forked.id).await.expect("a read"), Some(forked.clone()));
+    assert_eq!(store.chats(world.session.id).await.expect("a read"), [world.chat.clone(), forked.clone()]);
+    write(store, [forked.id, world.chat.id].map(|id| Change::RemoveChat { id, at: at(99) })).await;
+    assert_eq!(store.forked_from(forked.id).await.expect("a read"), Some(said[1].id));
+    assert_eq!(store.forked_from(world.chat.id).await.expect("a read"), None);
+    assert_eq!(store.messages_until(said[1].id, 10).await.expect("a read"), said[..2]);
+    assert_eq!(store.messages_until(said[2].id, 2).await.expect("a read"), said[1..]);
+    assert_eq!(store.messages_until(message(&task).id, 10).await.expect("a read"), []);
+    let stray = Chat { forked_from: Some(message(&task).id), ..chat(&world.session) };
+    assert_eq!(refused(store, "chat", Change::AddChat(stray)).await, "its message is not there");
+}
+
 /// A worktree belongs to one session or one task, which has no other until it is removed.
 pub async fn a_worktree_has_one_owner_and_an_owner_one_worktree(store: &dyn Store) {
     let world = World::stored(store).await;

@@ -92,7 +92,7 @@ pub(super) fn session(project: &Project) -> Session {
 
 pub(super) fn chat(session: &Session) -> Chat {
     let id = ChatId::from_uuid(fresh());
-    Chat { id, session_id: session.id, title: format!("chat {id}"), created_at: at(30) }
+    Chat { id, session_id: session.id, title: format!("chat {id}"), forked_from: None, created_at: at(30) }
 }
 
 pub(super) fn task(project: &Project, chat: Option<&Chat>) -> Task {

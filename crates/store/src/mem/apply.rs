@@ -111,6 +111,8 @@ impl Tables {
     fn add_chat(&mut self, chat: Chat, undo: &mut Undo) -> Result<(), StoreError> {
         require(!self.chats.contains_key(&chat.id), "chat", rule::ID_TAKEN)?;
         require(self.live_session(chat.session_id).is_some(), "chat", rule::GONE)?;
+        let has_message = chat.forked_from.is_none_or(|id| self.messages.contains_key(&id));
+        require(has_message, "chat", rule::NO_MESSAGE)?;
         undo.put(self, |tables| &mut tables.chats, chat.id, Kept::new(chat));
         Ok(())
     }

@@ -110,6 +110,15 @@ impl Tables {
         newest
     }
 
+    pub(super) fn messages_until(&self, message: MessageId, limit: usize) -> Vec<Message> {
+        let all: Vec<_> = self.messages.values().collect();
+        let Some(last) = all.iter().position(|other| other.id == message) else { return Vec::new() };
+        let of_chat = all[..=last].iter().rev().filter(|other| other.chat_id == all[last].chat_id);
+        let mut newest: Vec<_> = of_chat.take(limit).copied().cloned().collect();
+        newest.reverse();
+        newest
+    }
+
     pub(super) fn streaming_messages(&self) -> Vec<Message> {
         self.messages.values().filter(|message| message.status == MessageStatus::Streaming).cloned().collect()
     }

@@ -266,6 +266,19 @@ impl Store for PgStore {
         Ok(newest)
     }
 
+    async fn forked_from(&self, chat: ChatId) -> Result<Option<MessageId>, StoreError> {
+        let found: Option<Chat> = self.find("WHERE id = $1", params![chat.as_uuid()]).await?;
+        Ok(found.and_then(|chat| chat.forked_from))
+    }
+
+    async fn messages_until(&self, message: MessageId, limit: usize) -> Result<Vec<Message>, StoreError> {
+        let rest = "WHERE chat_id = (SELECT chat_id FROM messages WHERE id = $1) \
+                      AND position <= (SELECT position FROM messages WHERE id = $1) ORDER BY position DESC LIMIT $2";
+        let mut newest: Vec<Message> = self.list(rest, params![message.as_uuid(), clamped(limit)]).await?;
+        newest.reverse();
+        Ok(newest)
+    }
+
     async fn message(&self, id: MessageId) -> Result<Option<Message>, StoreError> {
         self.find("WHERE id = $1", params![id.as_uuid()]).await
     }

@@ -58,7 +58,13 @@ fn places() -> Vec<Change> {
     }
     for number in 0..8 {
         let session_id = session(number / 2);
-        changes.push(Change::AddChat(Chat { id: chat(number), session_id, title: name(number), created_at: at(0) }));
+        changes.push(Change::AddChat(Chat {
+            id: chat(number),
+            session_id,
+            title: name(number),
+            forked_from: None,
+            created_at: at(0),
+        }));
     }
     changes
 }

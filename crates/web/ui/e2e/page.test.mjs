@@ -211,6 +211,10 @@ test("panes are opened from the palette by keyboard, and stand after a reload", 
   await page.keyboard.type("split the");
   await page.keyboard.press("Enter");
   await answer(page, "in the first pane").nth(1).waitFor();
+  await page.getByRole("button", { name: /^Chat .*: more$/ }).last().click();
+  await page.getByRole("menuitem", { name: "Fork the chat" }).click();
+  await page.locator(".pane").last().getByRole("navigation", { name: "Chats" }).locator(".tab").nth(1).waitFor();
+  await answer(page, "in the first pane").nth(1).waitFor();
   await page.getByRole("button", { name: "New chat" }).last().click();
   await page.getByText("Nothing said yet").waitFor();
   assert.equal(await page.getByRole("log").count(), 2);

@@ -10,7 +10,7 @@ import { Plan, Usage } from "./Entry";
 import { change, close, MOST_PANES, pick, split, useLayout, type Pane } from "./layout";
 import { useSession } from "./live";
 import { again, useAgentSessions, useNow } from "./queries";
-import { runningTask } from "./timeline";
+import { inChat, runningTask } from "./timeline";
 import { toast } from "./Toasts";
 import { chip } from "./words";
 import type { Chat, Provider, Session } from "./generated/wire";
@@ -83,7 +83,7 @@ function Shown({ pane, index, session, providers, opened }: Omit<Props, "session
   const chatId = chat?.id ?? "";
   const [agent, setAgent] = useState(() => localStorage.getItem("agent") ?? "demo");
   const agents = useAgentSessions(session.id, timeline.agents);
-  const entries = useMemo(() => timeline.entries.filter((entry) => entry.chatId === chatId || entry.chatId === ""), [timeline.entries, chatId]);
+  const entries = useMemo(() => inChat(timeline.entries, session.chats, chatId), [timeline.entries, session.chats, chatId]);
   const open = useMemo(
     () => Object.values(timeline.asked).filter((asked) => !asked.settled && (asked.question.chat_id ?? chatId) === chatId).map((asked) => asked.question),
     [timeline.asked, chatId],
@@ -103,6 +103,10 @@ function Shown({ pane, index, session, providers, opened }: Omit<Props, "session
     const added = await call<Chat>(`/api/sessions/${session.id}/chats`, {});
     change((it) => pick(it, index, added.id));
   });
+  const fork = (it: Chat) => ask(async () => {
+    const forked = await call<Chat>(`/api/chats/${it.id}/fork`, {});
+    change((at) => pick(at, index, forked.id));
+  });
   const known = agents.data?.find((it) => it.chat_id === chatId && it.agent === agent);
   const title = session.title ?? "session";
   const items: [string, () => void][] = [
@@ -112,6 +116,7 @@ function Shown({ pane, index, session, providers, opened }: Omit<Props, "session
   ];
   const chatItems = (it: Chat): [string, () => void][] => [
     ["Rename the chat", () => rename(`/api/chats/${it.id}`, it.title ?? "")],
+    ["Fork the chat", () => void fork(it)],
     ["Close the chat", () => void ask(() => call(`/api/chats/${it.id}`, undefined, "DELETE"))],
   ];
   return (

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { EMPTY, reduce, runningTask, withHistory } from "./timeline";
+import { EMPTY, inChat, reduce, runningTask, withHistory } from "./timeline";
 import type { Frame, Message, ToolCall } from "./generated/wire";
 
 const ids = { chat_id: "c", message_id: "m", task_id: "t" };
@@ -70,4 +70,16 @@ describe("the timeline", () => {
     const later = { seq: 1, type: "from_the_future" } as unknown as Frame;
     expect(reduce(EMPTY, [later])).toEqual({ ...EMPTY, seq: 1 });
   });
+});
+
+it("a forked chat shows what it began with, and then its own", () => {
+  const entry = (id: string, chatId: string) => ({ id, chatId, taskId: "t", role: "user" as const, agent: "demo", parts: [], status: "complete", error: undefined, settling: false });
+  const chat = (id: string, from?: string) => ({ id, session_id: "s", title: id, created_at: "2026-01-01T00:00:00Z", ...(from === undefined ? {} : { forked_from: from }) });
+  const chats = [chat("a"), chat("b", "a2"), chat("c", "b1")];
+  const entries = [entry("a1", "a"), entry("note", ""), entry("a2", "a"), entry("b1", "b"), entry("a3", "a"), entry("b2", "b"), entry("c1", "c")];
+  const shown = (id: string) => inChat(entries, chats, id).map((it) => it.id);
+  expect(shown("a")).toEqual(["a1", "note", "a2", "a3"]);
+  expect(shown("b")).toEqual(["a1", "note", "a2", "b1", "b2"]);
+  expect(shown("c")).toEqual(["a1", "note", "a2", "b1", "c1"]);
+  expect(inChat(entries.slice(4), chats, "b").map((it) => it.id)).toEqual(["b2"]);
 });

@@ -1,5 +1,5 @@
 // The pure core of the page: frames in, what is shown out. It has no clock, no network and no browser.
-import type { Command, ConfigOption, Content, Frame, Interaction, Message, Outcome, PlanEntry, Settlement, ToolCall } from "./generated/wire";
+import type { Chat, Command, ConfigOption, Content, Frame, Interaction, Message, Outcome, PlanEntry, Settlement, ToolCall } from "./generated/wire";
 
 export type Part =
   | { kind: "text" | "reasoning" | "notice"; text: string }
@@ -221,6 +221,16 @@ function merge(parts: Part[], call: ToolCall): Part[] {
   const at = parts.findIndex((part) => part.kind === "tool" && part.call.id === call.id);
   if (at < 0) return [...parts, { kind: "tool", call }];
   return parts.map((part, index) => (index === at ? { kind: "tool", call } : part));
+}
+
+/** What a chat shows: what it was forked with, then what was said in it. What belongs to no chat is in all of them. */
+export function inChat(entries: readonly Entry[], chats: readonly Chat[], chatId: string): Entry[] {
+  const from = chats.find((it) => it.id === chatId)?.forked_from;
+  const own = entries.filter((entry) => entry.chatId === chatId || (entry.chatId === "" && from === undefined));
+  const last = from === undefined ? -1 : entries.findIndex((entry) => entry.id === from);
+  const parent = entries[last]?.chatId;
+  if (parent === undefined) return own;
+  return [...inChat(entries.slice(0, last + 1), chats, parent), ...own];
 }
 
 /** What a human said to have a task done, as it was said. */

@@ -1,7 +1,7 @@
 //! What clients send.
 
 use boocoder_model as model;
-use boocoder_model::{ChatId, HunkId, PendingId, ProjectId, SessionId, TaskId};
+use boocoder_model::{ChatId, HunkId, MessageId, PendingId, ProjectId, SessionId, TaskId};
 use serde::{Deserialize, Serialize};
 
 use crate::Json;
@@ -102,6 +102,20 @@ pub struct NewSession {
 #[serde(deny_unknown_fields)]
 pub struct NewChat {
     /// What to call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+}
+
+/// `POST /api/chats/:id/fork`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(deny_unknown_fields)]
+pub struct NewFork {
+    /// The last message that the new chat begins with; absent means the last one that is said to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<MessageId>,
+    /// What to call it; absent means as the chat it comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
 }

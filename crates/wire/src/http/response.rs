@@ -83,13 +83,22 @@ pub struct Chat {
     pub session_id: SessionId,
     /// What to call it.
     pub title: String,
+    /// The message of another chat up to which, itself included, this one begins with what was said there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forked_from: Option<MessageId>,
     /// When it was opened.
     pub created_at: Timestamp,
 }
 
 impl From<model::Chat> for Chat {
     fn from(chat: model::Chat) -> Self {
-        Self { id: chat.id, session_id: chat.session_id, title: chat.title, created_at: chat.created_at }
+        Self {
+            id: chat.id,
+            session_id: chat.session_id,
+            title: chat.title,
+            forked_from: chat.forked_from,
+            created_at: chat.created_at,
+        }
     }
 }
 

@@ -44,7 +44,8 @@ fn a_problem_is_a_message_and_a_code() {
 fn places_of_work() {
     let project = model::Project { id: PROJECT, name: "it".into(), path: "/srv/it".into(), created_at: at(0) };
     let session = model::Session { id: SESSION, project_id: PROJECT, title: "New".into(), created_at: at(1) };
-    let chat = model::Chat { id: CHAT, session_id: SESSION, title: "Chat 1".into(), created_at: at(2) };
+    let chat =
+        model::Chat { id: CHAT, session_id: SESSION, title: "Chat 1".into(), forked_from: None, created_at: at(2) };
     assert_snapshot!(pretty(&(Project::from(project), Session::new(session, vec![chat]))));
 }
 

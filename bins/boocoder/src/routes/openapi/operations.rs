@@ -3,8 +3,8 @@
 use boocoder_wire::frame::Numbered;
 use boocoder_wire::http::{
     Accepted, AgentSession, Branch, ChangeChoice, Chat, Checkpoint, Comparison, EditedMessage, Health, HunkChoice,
-    Message, MovedProject, NewAnswer, NewChat, NewExport, NewMessage, NewPending, NewProject, NewRestore, NewSession,
-    NewTask, NewTitle, PendingChange, Project, Provider, Risk, Session, Settled, Stats, Task, Worktree,
+    Message, MovedProject, NewAnswer, NewChat, NewExport, NewFork, NewMessage, NewPending, NewProject, NewRestore,
+    NewSession, NewTask, NewTitle, PendingChange, Project, Provider, Risk, Session, Settled, Stats, Task, Worktree,
 };
 use boocoder_wire::parts::Interaction;
 
@@ -100,6 +100,10 @@ fn sessions() -> Vec<Operation> {
         get("/api/sessions/{id}/agent-sessions", "What is known of each agent in each chat, freshest first")
             .lists::<AgentSession>(),
         post("/api/sessions/{id}/chats", "Opens another chat").may_take::<NewChat>().answers::<Chat>(201),
+        post("/api/chats/{id}/fork", "Opens a chat that begins with what was said in this one")
+            .may_take::<NewFork>()
+            .answers::<Chat>(201)
+            .refuses(&[409]),
         patch("/api/chats/{id}", "Gives a chat another title").takes::<NewTitle>().answers::<Chat>(200),
         delete("/api/chats/{id}", "Removes a chat").ends(204, "It is gone").refuses(&[409]),
         get("/api/sessions/{id}/ws", "A session's frames, as they come")

@@ -2,7 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use boocoder_model::{Chat, ChatId, Project, ProjectId, Session, SessionId, TaskId, Worktree, WorktreeId};
+use boocoder_model::{Chat, ChatId, MessageId, Project, ProjectId, Session, SessionId, TaskId, Worktree, WorktreeId};
 use tokio_postgres::types::Json;
 
 use crate::StoreError;
@@ -50,11 +50,16 @@ impl Noun for Session {
 }
 
 impl Noun for Chat {
-    const TABLE: Table<'static> =
-        Table { what: "chat", name: "chats", key: &["id"], columns: &["id", "session_id", "title", "created_at"] };
+    const TABLE: Table<'static> = Table {
+        what: "chat",
+        name: "chats",
+        key: &["id"],
+        columns: &["id", "session_id", "title", "forked_from", "created_at"],
+    };
 
     fn values(&self) -> Result<Params<'_>, StoreError> {
-        Ok(params![self.id.as_uuid(), self.session_id.as_uuid(), Json(&self.title), self.created_at])
+        let forked_from = self.forked_from.map(MessageId::as_uuid);
+        Ok(params![self.id.as_uuid(), self.session_id.as_uuid(), Json(&self.title), forked_from, self.created_at])
     }
 
     fn read(row: &Fields<'_>) -> Result<Self, StoreError> {
@@ -62,6 +67,7 @@ impl Noun for Chat {
             id: row.id("id", ChatId::from_uuid)?,
             session_id: row.id("session_id", SessionId::from_uuid)?,
             title: row.json("title")?,
+            forked_from: row.id_if_any("forked_from", MessageId::from_uuid)?,
             created_at: row.get("created_at")?,
         })
     }

@@ -369,6 +369,14 @@ export type NewChat = {
   title?: string,
 };
 
+/** `POST /api/chats/:id/fork` */
+export type NewFork = {
+  /** The last message that the new chat begins with; absent means the last one that is said to its end. */
+  message_id?: string,
+  /** What to call it; absent means as the chat it comes from. */
+  title?: string,
+};
+
 /** `PATCH /api/sessions/:id`, `PATCH /api/chats/:id` */
 export type NewTitle = {
   /** What to call it from now on. */
@@ -545,6 +553,8 @@ export type Chat = {
   session_id: string,
   /** What to call it. */
   title: string,
+  /** The message of another chat up to which, itself included, this one begins with what was said there. */
+  forked_from?: string,
   /** When it was opened. */
   created_at: string,
 };
