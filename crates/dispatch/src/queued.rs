@@ -1,6 +1,6 @@
-//! Messages that wait: changed and dropped, until their turn begins.
+//! Messages that wait: changed, moved and dropped, until their turn begins.
 
-use boocoder_model::{ContentPart, Message, MessageId, MessageRole, Task, TaskState};
+use boocoder_model::{AgentName, ContentPart, Message, MessageId, MessageRole, Task, TaskState};
 use boocoder_store::{Change, StoreError};
 use boocoder_wire::FrameBody;
 
@@ -22,22 +22,46 @@ impl Dispatcher {
         let (text, attachments) = spoken(&content);
         let message = Message { content: text, attachments, ..message };
         let task = Task { input: content, ..task };
-        let subject = Subject { chat_id: task.chat_id, message_id: Some(id), task_id: Some(task.id) };
-        let edited = FrameBody::MessageEdited {
-            content: message.content.clone(),
-            attachments: message.attachments.iter().cloned().map(Into::into).collect(),
-        };
-        let entry = Entry {
-            session: task.session_id,
-            frames: vec![subject.frame(edited)],
-            changes: vec![
-                // What begins in the meantime is not queued any more, and then nothing of this is written.
-                Change::UpdateTask { task: Box::new(task), from: TaskState::Queued },
-                Change::PutMessage(Box::new(message.clone())),
-            ],
-        };
-        self.shared.log.write(entry).await.map_err(begun)?;
+        self.say_instead([(message.clone(), task, None)]).await?;
         Ok(message)
+    }
+
+    /// Has two messages that wait in one chat change places: each says what the other said, to the agent and with the options
+    /// that the other had.
+    ///
+    /// # Errors
+    /// [`DispatchError::NotFound`] for an unknown message, [`DispatchError::Invalid`] for messages of two chats,
+    /// [`DispatchError::Conflict`] if one of them does not wait any more. Then neither has moved.
+    pub async fn swap_messages(&self, one: MessageId, other: MessageId) -> Result<(), DispatchError> {
+        let (one, other) = (self.waiting(one).await?, self.waiting(other).await?);
+        if one.0.chat_id != other.0.chat_id {
+            return Err(DispatchError::Invalid("the messages wait in two chats".to_owned()));
+        }
+        if one.0.id == other.0.id {
+            return Ok(());
+        }
+        self.say_instead([in_place_of(&one, &other), in_place_of(&other, &one)]).await
+    }
+
+    /// Writes what messages that wait say from now on: all of them or, if the turn of one begins meanwhile, none.
+    async fn say_instead<const N: usize>(
+        &self,
+        messages: [(Message, Task, Option<AgentName>); N],
+    ) -> Result<(), DispatchError> {
+        let mut entry = Entry { session: None, changes: Vec::new(), frames: Vec::new() };
+        for (message, task, agent) in messages {
+            let subject = Subject { chat_id: task.chat_id, message_id: Some(message.id), task_id: Some(task.id) };
+            entry.session = task.session_id;
+            entry.frames.push(subject.frame(FrameBody::MessageEdited {
+                agent: agent.map(|agent| agent.to_string()),
+                content: message.content.clone(),
+                attachments: message.attachments.iter().cloned().map(Into::into).collect(),
+            }));
+            // What begins in the meantime is not queued any more, and then nothing of this is written.
+            entry.changes.push(Change::UpdateTask { task: Box::new(task), from: TaskState::Queued });
+            entry.changes.push(Change::PutMessage(Box::new(message)));
+        }
+        self.shared.log.write(entry).await.map_err(begun)
     }
 
     /// Drops a message that waits: its task is cancelled by the user, and no agent is asked.
@@ -62,6 +86,30 @@ impl Dispatcher {
         }
         Ok((message, task))
     }
+}
+
+/// What one message and its task become when another one takes their place, and to which agent that goes, if to another.
+fn in_place_of(
+    (message, task): &(Message, Task),
+    (other, wanted): &(Message, Task),
+) -> (Message, Task, Option<AgentName>) {
+    let agent = (message.agent != other.agent).then(|| other.agent.clone());
+    let message = Message {
+        agent: other.agent.clone(),
+        content: other.content.clone(),
+        attachments: other.attachments.clone(),
+        ..message.clone()
+    };
+    let task = Task {
+        agent: wanted.agent.clone(),
+        input: wanted.input.clone(),
+        model: wanted.model.clone(),
+        mode_id: wanted.mode_id.clone(),
+        thinking_option_id: wanted.thinking_option_id.clone(),
+        approval: wanted.approval,
+        ..task.clone()
+    };
+    (message, task, agent)
 }
 
 fn begun(error: StoreError) -> DispatchError {

@@ -201,6 +201,9 @@ pub enum FrameBody {
     },
     /// A human's message that waits says something else.
     MessageEdited {
+        /// To which agent it goes, if that has changed as well.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        agent: Option<String>,
         /// Its text, whole.
         content: String,
         /// Its parts that are not text, whole.

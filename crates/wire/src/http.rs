@@ -12,7 +12,8 @@ mod worktree;
 pub use pending::{Branch, Checkpoint, Comparison, FileComparison, Hunk, PendingChange, PendingDecision};
 pub use request::{
     AnswerAction, Approval, ChangeChoice, Contents, EditedMessage, HunkChoice, MovedProject, NewAnswer, NewChat,
-    NewExport, NewFork, NewMessage, NewPending, NewProject, NewRestore, NewSession, NewTask, NewTitle, PickedChange,
+    NewExport, NewFork, NewMessage, NewPending, NewProject, NewRestore, NewSession, NewSwap, NewTask, NewTitle,
+    PickedChange,
 };
 pub use response::{
     Accepted, AgentSession, Chat, Health, Message, Project, Provider, Risk, ServerInfo, Session, Settled, Task,

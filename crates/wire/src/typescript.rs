@@ -9,7 +9,7 @@ use crate::frame::{FrameBody, Numbered};
 use crate::http::{
     Accepted, AgentSession, AnswerAction, Approval, Branch, ChangeChoice, Chat, Checkpoint, Comparison, Contents,
     EditedMessage, FileComparison, Health, Hunk, HunkChoice, Message, MovedProject, NewAnswer, NewChat, NewExport,
-    NewFork, NewMessage, NewPending, NewProject, NewRestore, NewSession, NewTask, NewTitle, PendingChange,
+    NewFork, NewMessage, NewPending, NewProject, NewRestore, NewSession, NewSwap, NewTask, NewTitle, PendingChange,
     PendingDecision, PickedChange, Project, Provider, Risk, Session, Settled, Stats, StatsCost, StatsGroup, Task,
     TurnCounts, Worktree,
 };
@@ -54,6 +54,7 @@ pub fn module() -> String {
         NewSession,
         NewChat,
         NewFork,
+        NewSwap,
         NewTitle,
         NewMessage,
         EditedMessage,

@@ -2,7 +2,7 @@
 
 use boocoder_dispatch::{NewMessage, TaskOptions};
 use boocoder_model::{ChatId, MessageId};
-use boocoder_wire::http::{self, Accepted, EditedMessage, Message};
+use boocoder_wire::http::{self, Accepted, EditedMessage, Message, NewSwap};
 use serde::Deserialize;
 use warp::Filter;
 use warp::http::StatusCode;
@@ -28,7 +28,9 @@ pub(super) fn routes(app: &App) -> Route {
     let one = warp::path!("api" / "messages" / String);
     let patch = one.and(warp::patch()).and(with(app)).and(body(app));
     let delete = one.and(warp::delete()).and(with(app));
+    let swap = warp::path!("api" / "messages" / String / "swap").and(warp::post()).and(with(app)).and(body(app));
     any_of([
+        swap.then(|id, app, body| reply_done(swap_places(id, app, body))).boxed(),
         patch.then(|id, app, body| reply(StatusCode::OK, edit(id, app, body))).boxed(),
         delete.then(|id, app| reply_done(remove(id, app))).boxed(),
         get.then(|id, which, app| reply(StatusCode::OK, list(id, which, app))).boxed(),
@@ -77,6 +79,12 @@ async fn edit(id: String, app: App, body: Body) -> Result<Message, ApiError> {
     let id = path_id(&id, "message")?;
     let EditedMessage { content } = body.json()?;
     Ok(app.dispatcher().edit_message(id, content.into()).await?.into())
+}
+
+async fn swap_places(id: String, app: App, body: Body) -> Result<(), ApiError> {
+    let id = path_id(&id, "message")?;
+    let NewSwap { with } = body.json()?;
+    Ok(app.dispatcher().swap_messages(id, with).await?)
 }
 
 async fn remove(id: String, app: App) -> Result<(), ApiError> {

@@ -110,6 +110,40 @@ async fn a_message_that_waits_is_changed_or_dropped() {
 
 /// Changed over and over until that is refused: what was accepted last is what is answered and kept.
 #[tokio::test]
+async fn two_messages_that_wait_change_places_or_neither_moves() {
+    let server = Memory::start().await;
+    let session = server.session().await;
+    let (running, first) = say(&server, &session, "sleep 60000").await;
+    let (one, second) = say(&server, &session, "say one").await;
+    let other = json!({"content": "say other", "agent": "demo", "approval": "auto"});
+    let kept = server.made(&format!("/api/sessions/{session}/messages"), other).await;
+    let (other, third) = (kept["message_id"].as_str().unwrap(), kept["task_id"].as_str().unwrap());
+    let swap = async |id: &str, with: &str| {
+        let path = format!("/api/messages/{id}/swap");
+        server.answer(server.request("POST", &path).json(&json!({"with": with}))).await
+    };
+    assert_eq!(swap(&one, &running).await.status, 409);
+    assert_eq!(swap(&one, &session).await.status, 404);
+    assert_eq!(swap(&one, &one).await.status, 204);
+    assert_eq!(swap(&one, other).await.status, 204);
+    let aside = server.made(&format!("/api/sessions/{session}/chats"), json!({})).await;
+    let busy = json!({"content": "sleep 60000", "agent": "demo", "chat_id": aside["id"]});
+    server.made(&format!("/api/sessions/{session}/messages"), busy.clone()).await;
+    let elsewhere = server.made(&format!("/api/sessions/{session}/messages"), busy).await;
+    assert_eq!(swap(&one, elsewhere["message_id"].as_str().unwrap()).await.status, 422);
+
+    server.made(&format!("/api/tasks/{first}/cancel"), json!({})).await;
+    let (second, third) = (ended(&server, &second).await, ended(&server, third).await);
+    assert_eq!((&second["output"], &second["approval"]), (&json!("other"), &json!("auto")), "{second}");
+    assert_eq!((&third["output"], &third["approval"]), (&json!("one"), &json!("ask")), "{third}");
+    assert!(second["ended_at"].as_str() <= third["started_at"].as_str());
+    let frames = frames(&server, &session).await;
+    let edits: Vec<_> = frames.iter().filter(|frame| frame["type"] == "message_edited").collect();
+    let told: Vec<_> = edits.iter().map(|frame| (&frame["message_id"], &frame["content"])).collect();
+    assert_eq!(told, [(&json!(one), &json!("say other")), (&json!(other), &json!("say one"))]);
+}
+
+#[tokio::test]
 async fn a_change_meets_the_begin_of_the_turn() {
     let server = Memory::start().await;
     let session = server.session().await;

@@ -54,6 +54,7 @@ test("a permission is allowed, and two browsers agree; the change is applied and
   await question(other).getByRole("button", { name: /allow/i }).first().click();
   await question(page).waitFor({ state: "detached" });
   await question(other).waitFor({ state: "detached" });
+  await page.getByRole("log").getByText(/allowed.txt: .*, decided by user/).waitFor();
   await button(page, "Apply allowed.txt").click();
   await button(page, "Revert allowed.txt").waitFor();
   assert.match(await readFile(join(server.project, "allowed.txt"), "utf8"), /some text/);
@@ -174,6 +175,8 @@ test("a message that waits is changed, and another one dropped", async () => {
   await button(page, "Save").click();
   await page.getByRole("article", { name: "You" }).getByText("say as it is now").waitFor();
   await say(page, "say nothing of this");
+  await page.getByRole("button", { name: "Move the waiting message up" }).click();
+  await page.waitForFunction(() => /nothing of this[^]*as it is now/.test(document.querySelector("[role=log]").textContent));
   await page.getByRole("article", { name: "You" }).filter({ hasText: "nothing of this" }).getByRole("button", { name: "Drop the waiting message" }).click();
   await page.getByText("dropped", { exact: true }).waitFor();
   await button(page, "Stop").click();

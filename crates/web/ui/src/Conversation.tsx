@@ -74,10 +74,15 @@ function Empty({ providers }: { providers: Provider[] }) {
 }
 
 export function Conversation({ entries, timeline, questions, sessionId, providers }: Props) {
+  const { tasks } = timeline;
   const followed = useFollowed();
   const context = useMemo(() => ({ questions }), [questions]);
-  const { tasks } = timeline;
   const answered = useMemo(() => new Set(entries.filter((entry) => entry.role === "assistant").map((entry) => entry.taskId)), [entries]);
+  const queued = useMemo(
+    () => entries.filter((entry) => entry.role === "user" && entry.taskId !== undefined && tasks[entry.taskId]?.state === "queued").map((entry) => entry.id),
+    [entries, tasks],
+  );
+  const place = useMemo(() => new Map(queued.map((id, index) => [id, index])), [queued]);
   const again = useCallback((taskId: string | undefined) => askedFor(timeline, taskId), [timeline]);
   return (
     <div className="min-h-0 flex-1" role="log" aria-label="Conversation">
@@ -88,9 +93,11 @@ export function Conversation({ entries, timeline, questions, sessionId, provider
           itemContent={(_, entry) => {
             const task = entry.taskId === undefined ? undefined : tasks[entry.taskId];
             const failed = entry.role === "assistant" && (task?.state === "failed" || task?.state === "cancelled");
+            const at = place.get(entry.id);
+            const beside = at === undefined ? {} : { above: queued[at - 1], below: queued[at + 1] };
             return (
               <div className="column">
-                <EntryView entry={entry} state={task?.state} outcome={task?.outcome} sessionId={sessionId} dropped={entry.role === "user" && task?.state === "cancelled" && !answered.has(entry.taskId)} asked={failed ? again(entry.taskId) : undefined} />
+                <EntryView {...beside} entry={entry} state={task?.state} outcome={task?.outcome} sessionId={sessionId} dropped={entry.role === "user" && task?.state === "cancelled" && !answered.has(entry.taskId)} asked={failed ? again(entry.taskId) : undefined} />
               </div>
             );
           }} />

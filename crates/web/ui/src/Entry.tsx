@@ -1,6 +1,6 @@
 // One message of a conversation, and what belongs to it.
 import { memo, useState } from "react";
-import { Pencil, RotateCcw, Trash2 } from "lucide-react";
+import { ArrowDown, ArrowUp, Pencil, RotateCcw, Trash2 } from "lucide-react";
 import { call, words } from "./api";
 import { Diff } from "./Diff";
 import { Markdown } from "./Markdown";
@@ -68,12 +68,18 @@ function Piece({ part, streaming }: { part: Part; streaming: boolean }) {
   }
 }
 
-/** A message that waits for its turn can still be changed, or dropped. */
-function Waiting({ entry }: { entry: Entry }) {
+/** The messages that wait before and after one, in its chat. */
+export interface Neighbours {
+  above?: string | undefined;
+  below?: string | undefined;
+}
+
+/** A message that waits for its turn can still be changed, moved or dropped. */
+function Waiting({ entry, above, below }: { entry: Entry } & Neighbours) {
   const [text, setText] = useState<string>();
-  const act = async (method: string, body?: unknown) => {
+  const act = async (method: string, body?: unknown, path = "") => {
     try {
-      await call(`/api/messages/${entry.id}`, body, method);
+      await call(`/api/messages/${entry.id}${path}`, body, method);
       setText(undefined);
     } catch (failure) {
       toast(words(failure), "bad");
@@ -91,6 +97,8 @@ function Waiting({ entry }: { entry: Entry }) {
     <span className="row">
       <span className="badge">queued</span>
       <button className="icon" aria-label="Edit the waiting message" title="Edit" onClick={() => setText(textOf(entry))}><Pencil /></button>
+      {above !== undefined && <button className="icon" aria-label="Move the waiting message up" title="Earlier" onClick={() => void act("POST", { with: above }, "/swap")}><ArrowUp /></button>}
+      {below !== undefined && <button className="icon" aria-label="Move the waiting message down" title="Later" onClick={() => void act("POST", { with: below }, "/swap")}><ArrowDown /></button>}
       <button className="icon" aria-label="Drop the waiting message" title="Drop" onClick={() => void act("DELETE")}><Trash2 /></button>
     </span>
   );
@@ -121,7 +129,7 @@ export interface EntryProps {
   dropped: boolean;
 }
 
-export const EntryView = memo(({ entry, state, outcome, sessionId, asked, dropped }: EntryProps) => {
+export const EntryView = memo(({ entry, state, outcome, sessionId, asked, dropped, above, below }: EntryProps & Neighbours) => {
   const streaming = entry.status === "streaming";
   if (entry.role === "notice") return <div className="notice">{entry.parts.map((part, i) => <Piece key={i} part={part} streaming={false} />)}</div>;
   const mine = entry.role === "user";
@@ -131,7 +139,7 @@ export const EntryView = memo(({ entry, state, outcome, sessionId, asked, droppe
       {entry.parts.map((part, i) => (mine && part.kind === "text"
         ? <p key={i} className="said">{part.text}</p>
         : <Piece key={i} part={part} streaming={streaming && i === entry.parts.length - 1} />))}
-      {mine && state === "queued" && <Waiting entry={entry} />}
+      {mine && state === "queued" && <Waiting entry={entry} above={above} below={below} />}
       {!mine && streaming && entry.parts.length === 0 && <p className="muted">thinking…</p>}
       {entry.error && <p className="problem">{entry.error}</p>}
       {dropped && <p className="muted">dropped</p>}

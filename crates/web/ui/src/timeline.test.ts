@@ -83,3 +83,15 @@ it("a forked chat shows what it began with, and then its own", () => {
   expect(shown("c")).toEqual(["a1", "note", "a2", "b1", "c1"]);
   expect(inChat(entries.slice(4), chats, "b").map((it) => it.id)).toEqual(["b2"]);
 });
+
+it("says how a question was settled, and by whom, where it was settled", () => {
+  const interaction = {
+    id: "i", session_id: "s", chat_id: "c", task_id: "t", agent: "demo", kind: "permission", title: "Edit a.txt", created_at: "2026-01-01T00:00:00Z",
+    options: [{ option_id: "yes", name: "Allow this edit", kind: "allow_once" }],
+  };
+  const asked = reduce(EMPTY, [{ seq: 1, type: "interaction_requested", interaction, chat_id: "c" }]);
+  expect(asked.asked.i?.settled).toBeUndefined();
+  const settled = reduce(asked, [{ seq: 2, type: "interaction_resolved", id: "i", outcome: { action: "selected", option_id: "yes" }, decided_by: "user" }]);
+  expect(settled.asked.i?.settled?.decidedBy).toBe("user");
+  expect(settled.entries).toMatchObject([{ chatId: "c", role: "notice", parts: [{ text: "Edit a.txt: Allow this edit, decided by user" }] }]);
+});

@@ -119,7 +119,13 @@ function apply(state: Timeline, known: Map<string, number>, before: Timeline, fr
     case "interaction_resolved": {
       const asked = state.asked[frame.id];
       const settled = { outcome: frame.outcome, decidedBy: frame.decided_by };
-      if (asked) own(state, before, "asked")[frame.id] = { ...asked, settled };
+      if (asked === undefined) return;
+      own(state, before, "asked")[frame.id] = { ...asked, settled };
+      const option = asked.question.options?.find((it) => it.option_id === frame.outcome.option_id);
+      add({
+        ...blank(frame, "notice", ""), id: `answer-${frame.id}`, chatId: asked.question.chat_id ?? chat, status: "complete",
+        parts: [{ kind: "notice", text: `${asked.question.title}: ${option?.name ?? frame.outcome.action}, decided by ${frame.decided_by}` }],
+      });
       return;
     }
     case "message_complete": {
@@ -155,8 +161,13 @@ function apply(state: Timeline, known: Map<string, number>, before: Timeline, fr
     case "config_options":
       state.options = { ...state.options, [chat]: frame.options };
       return;
-    case "message_edited":
-      return edit(() => said(frame.content, frame.attachments));
+    case "message_edited": {
+      edit(() => said(frame.content, frame.attachments));
+      const index = frame.message_id === undefined ? undefined : known.get(frame.message_id);
+      const entry = index === undefined ? undefined : state.entries[index];
+      if (index !== undefined && entry !== undefined && frame.agent !== undefined) state.entries[index] = { ...entry, agent: frame.agent };
+      return;
+    }
     case "renamed":
       state.titles += 1;
       return;

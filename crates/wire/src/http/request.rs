@@ -106,6 +106,16 @@ pub struct NewChat {
     pub title: Option<String>,
 }
 
+/// `POST /api/messages/:id/swap`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "typescript", derive(ts_rs::TS))]
+#[serde(deny_unknown_fields)]
+pub struct NewSwap {
+    /// The message that it changes places with.
+    pub with: MessageId,
+}
+
 /// `POST /api/chats/:id/fork`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -140,7 +140,7 @@ fn events_of_the_server() {
             resumed: Some("native".into()),
         },
         FrameBody::Renamed { title: "Work".into() },
-        FrameBody::MessageEdited { content: "say hi".into(), attachments: vec![] },
+        FrameBody::MessageEdited { agent: None, content: "say hi".into(), attachments: vec![] },
         FrameBody::Resync { reason: "the log was cut".into() },
     ]
     .into_iter()

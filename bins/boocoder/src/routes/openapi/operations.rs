@@ -4,7 +4,8 @@ use boocoder_wire::frame::Numbered;
 use boocoder_wire::http::{
     Accepted, AgentSession, Branch, ChangeChoice, Chat, Checkpoint, Comparison, EditedMessage, Health, HunkChoice,
     Message, MovedProject, NewAnswer, NewChat, NewExport, NewFork, NewMessage, NewPending, NewProject, NewRestore,
-    NewSession, NewTask, NewTitle, PendingChange, Project, Provider, Risk, Session, Settled, Stats, Task, Worktree,
+    NewSession, NewSwap, NewTask, NewTitle, PendingChange, Project, Provider, Risk, Session, Settled, Stats, Task,
+    Worktree,
 };
 use boocoder_wire::parts::Interaction;
 
@@ -126,6 +127,10 @@ fn messages() -> Vec<Operation> {
         patch("/api/messages/{id}", "Changes a message that waits")
             .takes::<EditedMessage>()
             .answers::<Message>(200)
+            .refuses(&[409]),
+        post("/api/messages/{id}/swap", "Has two messages that wait change places")
+            .takes::<NewSwap>()
+            .ends(204, "They have changed places")
             .refuses(&[409]),
         delete("/api/messages/{id}", "Drops a message that waits").ends(204, "It is gone").refuses(&[409]),
     ]

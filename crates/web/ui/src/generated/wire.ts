@@ -123,6 +123,8 @@ export type FrameBody = { "type": "message_started",
   /** The title. */
   title: string,
 } | { "type": "message_edited",
+  /** To which agent it goes, if that has changed as well. */
+  agent?: string,
   /** Its text, whole. */
   content: string,
   /** Its parts that are not text, whole. */
@@ -375,6 +377,12 @@ export type NewFork = {
   message_id?: string,
   /** What to call it; absent means as the chat it comes from. */
   title?: string,
+};
+
+/** `POST /api/messages/:id/swap` */
+export type NewSwap = {
+  /** The message that it changes places with. */
+  with: string,
 };
 
 /** `PATCH /api/sessions/:id`, `PATCH /api/chats/:id` */
