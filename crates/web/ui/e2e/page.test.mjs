@@ -130,8 +130,18 @@ for (const colorScheme of ["light", "dark"]) {
       assert.deepEqual(serious.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ")}`), []);
     };
     await check();
+    await page.getByRole("button", { name: /^Questions/ }).click();
+    await page.getByRole("region", { name: "Questions" }).getByRole("group", { name: /demo asks/ }).waitFor();
+    await check();
+    await page.getByRole("button", { name: "Close questions" }).click();
     await page.getByRole("group", { name: /demo asks/ }).getByRole("button", { name: /allow/i }).first().click();
     await button(page, "Apply axe.txt").waitFor();
+    await button(page, "Checkpoints").click();
+    await button(page, "Go back to after turn 1").waitFor();
+    await button(page, "Both sides beside each other").click();
+    await check();
+    await page.keyboard.press("Control+k");
+    await page.getByPlaceholder("Find a session or a command").waitFor();
     await check();
     await page.context().close();
   });
