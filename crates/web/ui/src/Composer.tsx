@@ -65,6 +65,7 @@ export function Composer({ sessionId, chatId, agent, setAgent, providers, runnin
   const [error, setError] = useState<string>();
   const [at, setAt] = useState(0);
   const box = useRef<HTMLTextAreaElement>(null);
+  const sending = useRef(Promise.resolve());
   const chosen = providers.find((provider) => provider.name === agent);
   const offered = (category: string, known: Choice[] | undefined) => options?.find((it) => it.category === category)?.choices ?? known ?? [];
   const models = offered("model", chosen?.models);
@@ -76,27 +77,41 @@ export function Composer({ sessionId, chatId, agent, setAgent, providers, runnin
   const fitting = begun === undefined ? [] : (commands ?? chosen?.commands ?? []).filter((it) => it.name.startsWith(begun) && it.name !== begun);
   const highlighted = fitting[Math.min(at, fitting.length - 1)];
 
-  const act = async () => {
-    if (busy || (does === "Send" && empty)) return;
+  const stop = async () => {
     setBusy(true);
     setError(undefined);
     try {
-      if (does === "Stop") {
-        await call(`/api/tasks/${running}/cancel`, undefined, "POST");
-      } else {
-        const content: string | Content[] = images.length === 0 ? text : [...(text === "" ? [] : [{ type: "text" as const, text }]), ...images];
-        const picked = (choices: Choice[], value: string) => (choices.some((choice) => choice.id === value) ? value : undefined);
-        await call(`/api/sessions/${sessionId}/messages`, {
-          content, agent, chat_id: chatId, request_id: crypto.randomUUID?.(), approval: auto ? "auto" : "ask",
-          model: picked(models, model), mode_id: picked(modes, mode), thinking_option_id: picked(levels, thinking),
-        });
-        write("");
-        setImages([]);
-      }
+      await call(`/api/tasks/${running}/cancel`, undefined, "POST");
     } catch (failure) {
       setError(words(failure));
     }
     setBusy(false);
+  };
+  // The box is free for the next message at once; what cannot be sent comes back into it. Messages go one after the other.
+  const send = () => {
+    const content: string | Content[] = images.length === 0 ? text : [...(text === "" ? [] : [{ type: "text" as const, text }]), ...images];
+    const picked = (choices: Choice[], value: string) => (choices.some((choice) => choice.id === value) ? value : undefined);
+    const message = {
+      content, agent, chat_id: chatId, request_id: crypto.randomUUID?.(), approval: auto ? "auto" : "ask",
+      model: picked(models, model), mode_id: picked(modes, mode), thinking_option_id: picked(levels, thinking),
+    };
+    write("");
+    setImages([]);
+    setError(undefined);
+    sending.current = sending.current.then(async () => {
+      try {
+        await call(`/api/sessions/${sessionId}/messages`, message);
+      } catch (failure) {
+        setError(words(failure));
+        const since = localStorage.getItem(`draft:${chatId}`) ?? "";
+        write(since === "" ? text : `${text}\n${since}`);
+        setImages((before) => [...images, ...before]);
+      }
+    });
+  };
+  const act = () => {
+    if (does === "Stop") void stop();
+    else if (!empty) send();
     box.current?.focus();
   };
   const attach = async (files: File[]) => {
@@ -128,11 +143,11 @@ export function Composer({ sessionId, chatId, agent, setAgent, providers, runnin
       complete(highlighted);
     } else if (event.key === "Enter" && !event.shiftKey && !event.nativeEvent.isComposing) {
       event.preventDefault();
-      if (does !== "Stop") void act();
+      if (does !== "Stop") act();
     }
   };
   return (
-    <form className="composer" onSubmit={(event) => { event.preventDefault(); void act(); }}
+    <form className="composer" onSubmit={(event) => { event.preventDefault(); act(); }}
       onDragOver={(event) => event.preventDefault()} onDrop={(event) => paste(event, event.dataTransfer)}>
       {error && <p className="problem" role="alert">{error}</p>}
       {fitting.length > 0 && (
@@ -173,7 +188,7 @@ export function Composer({ sessionId, chatId, agent, setAgent, providers, runnin
         <label className="inline" title="The agent's questions for permission are answered with yes"><input type="checkbox" checked={auto} onChange={(event) => setAuto(event.target.checked)} /> Act without asking</label>
         {chip && <span className="badge">{chip}</span>}
         {chosen?.reason && <span className="muted">{chosen.reason}{chosen.hint && <> To mend it: <code>{chosen.hint}</code></>}</span>}
-        <button type="submit" className="primary ml-auto" disabled={busy || (does === "Send" && empty)}>{does}</button>
+        <button type="submit" className="primary ml-auto" disabled={(does === "Stop" && busy) || (does === "Send" && empty)}>{does}</button>
       </div>
     </form>
   );

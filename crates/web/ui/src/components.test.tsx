@@ -94,3 +94,36 @@ it("a turn that did not come to its end says who decided that, and can be asked 
   screen.getByText(/failed, decided by watchdog: it took too long/);
   screen.getByRole("button", { name: "Retry" });
 });
+
+it("what is typed while a message is on its way stays, and what cannot be sent comes back", async () => {
+  let answer: ((response: Response) => void) | undefined;
+  vi.stubGlobal("fetch", () => new Promise<Response>((done) => { answer = done; }));
+  composer();
+  const box = screen.getByRole<HTMLTextAreaElement>("textbox");
+  fireEvent.change(box, { target: { value: "first" } });
+  fireEvent.keyDown(box, { key: "Enter" });
+  expect(box.value).toBe("");
+  fireEvent.change(box, { target: { value: "second" } });
+  await vi.waitFor(() => expect(answer).toBeDefined());
+  answer?.(new Response('{"error":"the database is away","code":"database_unreachable"}', { status: 503 }));
+  await screen.findByText("the database is away");
+  expect(box.value).toBe("first\nsecond");
+});
+
+it("messages go one after the other", async () => {
+  const sent: string[] = [];
+  const answers: (() => void)[] = [];
+  vi.stubGlobal("fetch", (_: string, init: RequestInit) => {
+    sent.push((JSON.parse(String(init.body)) as { content: string }).content);
+    return new Promise<Response>((done) => answers.push(() => done(new Response("{}"))));
+  });
+  composer();
+  const box = screen.getByRole<HTMLTextAreaElement>("textbox");
+  for (const text of ["first", "second"]) {
+    fireEvent.change(box, { target: { value: text } });
+    fireEvent.keyDown(box, { key: "Enter" });
+  }
+  await vi.waitFor(() => expect(sent).toEqual(["first"]));
+  answers[0]?.();
+  await vi.waitFor(() => expect(sent).toEqual(["first", "second"]));
+});
