@@ -31,6 +31,9 @@ pub(crate) const COMMAND_QUEUE: usize = 16;
 /// Requests of one agent that may be without a written answer; it is not read on before one is.
 pub(crate) const AGENT_REQUESTS: usize = 256;
 
+/// How much of a terminal's output is shown with a tool call, in bytes: its end. A call is told whole each time that it changes.
+pub(crate) const SHOWN_OUTPUT: usize = 64 * 1024;
+
 /// The buffer of one pipe, in bytes. A line that needs more gets more, and gives it back afterwards.
 pub(crate) const READ_BUFFER: usize = 8 * 1024;
 

@@ -79,7 +79,7 @@ pub enum ToolContent {
         /// The text after.
         new_text: String,
     },
-    /// A terminal that the agent runs through its client.
+    /// A terminal that the agent runs through its client. The end of what it had said by then follows as text.
     Terminal {
         /// The terminal's id.
         id: String,

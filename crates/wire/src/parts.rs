@@ -132,7 +132,7 @@ pub enum ToolContent {
         /// The text after.
         new_text: String,
     },
-    /// A terminal that the agent runs.
+    /// A terminal that the agent runs. The end of what it had said by then follows as text.
     Terminal {
         /// Its id.
         terminal_id: String,

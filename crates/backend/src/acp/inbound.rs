@@ -65,8 +65,9 @@ impl Session {
 
     fn handle_update(&mut self, update: ParsedUpdate) {
         for mut event in self.mapper.apply(update.update) {
-            if let AgentEvent::ToolCall(call) | AgentEvent::ToolUpdate(call) = &event {
+            if let AgentEvent::ToolCall(call) | AgentEvent::ToolUpdate(call) = &mut event {
                 self.note_tool(call);
+                self.terminals.show(call);
             } else if let AgentEvent::Mode(mode) = &event {
                 self.settings.note_mode(mode);
             } else if let AgentEvent::ConfigOptions(options) = &mut event {

@@ -1,6 +1,6 @@
 //! Terminals for an agent: commands in the worktree, each in a process group of its own, with a limit on their output.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,14 +8,14 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use agent_client_protocol::Error;
-use boocoder_model::TurnId;
+use boocoder_model::{ContentPart, ToolCallSnapshot, ToolContent, TurnId};
 use serde_json::{Value, json};
 use tokio::net::unix::pipe;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::connection::AgentRequest;
-use crate::limits::READ_BUFFER;
+use crate::limits::{READ_BUFFER, SHOWN_OUTPUT};
 use crate::process::{self, Exit, Process, Rest, wait_gone};
 use crate::registry::find_program;
 use crate::{Environment, Limits};
@@ -30,6 +30,8 @@ pub(super) struct Terminals {
     open: BTreeMap<String, Terminal>,
     /// Those that were released and may not have gone yet.
     leaving: Vec<watch::Receiver<bool>>,
+    /// What released ones said, the last one last: an agent shows a terminal in a tool call also after it has let it go.
+    released: VecDeque<(String, Arc<Mutex<Output>>)>,
 }
 
 /// One command, running or ended, until the agent releases it.
@@ -46,7 +48,16 @@ struct Terminal {
 impl Terminals {
     /// None yet. They see what the agent sees of our environment, and belong to the agent's owner.
     pub(super) fn new(worktree: PathBuf, environment: Environment, owner: Option<String>, limits: Limits) -> Self {
-        Self { worktree, environment, owner, limits, made: 0, open: BTreeMap::new(), leaving: Vec::new() }
+        Self {
+            worktree,
+            environment,
+            owner,
+            limits,
+            made: 0,
+            open: BTreeMap::new(),
+            leaving: Vec::new(),
+            released: VecDeque::new(),
+        }
     }
 
     /// Whether a command of this turn runs.
@@ -107,9 +118,37 @@ impl Terminals {
 
     fn release(&mut self, which: impl Fn(&String, &Terminal) -> bool) {
         self.leaving.retain(|gone| !*gone.borrow());
-        for (_, terminal) in self.open.extract_if(.., |id, terminal| which(id, terminal)) {
+        for (id, terminal) in self.open.extract_if(.., |id, terminal| which(id, terminal)) {
             self.leaving.push(terminal.process.goes());
+            self.released.push_back((id, terminal.output));
         }
+        let over = self.released.len().saturating_sub(self.limits.terminals);
+        self.released.drain(..over);
+    }
+
+    /// Puts the end of what each terminal of a tool call has said so far behind it, as text.
+    pub(super) fn show(&self, call: &mut ToolCallSnapshot) {
+        let is_terminal = |content: &ToolContent| matches!(content, ToolContent::Terminal { .. });
+        if !call.content.iter().any(is_terminal) {
+            return;
+        }
+        for content in std::mem::take(&mut call.content) {
+            let said = match &content {
+                ToolContent::Terminal { id } => self.said(id),
+                ToolContent::Part(_) | ToolContent::Diff { .. } | ToolContent::Unknown(_) => None,
+            };
+            call.content.push(content);
+            call.content.extend(said.map(|text| ToolContent::Part(ContentPart::Text(text))));
+        }
+    }
+
+    fn said(&self, id: &str) -> Option<String> {
+        let released = || self.released.iter().rev().find(|(released, _)| released == id).map(|(_, output)| output);
+        let output = self.open.get(id).map(|terminal| &terminal.output).or_else(released)?;
+        let (text, truncated) = output.lock().unwrap_or_else(PoisonError::into_inner).text();
+        let start = text.ceil_char_boundary(text.len().saturating_sub(SHOWN_OUTPUT));
+        let note = if truncated || start > 0 { "[earlier output is left out]\n" } else { "" };
+        (!text.is_empty()).then(|| format!("{note}{}", &text[start..]))
     }
 
     fn create(&mut self, params: &Value, turn: Option<TurnId>) -> Result<Value, Error> {

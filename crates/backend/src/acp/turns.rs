@@ -157,7 +157,10 @@ impl Session {
     }
 
     fn cancel_tools(&mut self, turn: TurnId) {
-        for event in self.mapper.cancel_running() {
+        for mut event in self.mapper.cancel_running() {
+            if let AgentEvent::ToolUpdate(call) = &mut event {
+                self.terminals.show(call);
+            }
             self.emit_in(Some(turn), event);
         }
         self.running.clear();

@@ -1,9 +1,11 @@
 //! What an agent may ask of us: files and terminals, request by request.
 
+use boocoder_backend::SessionEvent;
+use boocoder_model::{AgentEvent, ContentPart, DecidedBy, ToolContent};
 use boocoder_testkit::process::alive;
 use serde_json::{Value, json};
 
-use crate::support::{Home, PATIENCE, Rig, in_both_homes};
+use crate::support::{Home, PATIENCE, Rig, Turn, in_both_homes, until};
 
 in_both_homes! {
     files_are_read_and_written_inside_the_worktree,
@@ -13,6 +15,7 @@ in_both_homes! {
     a_background_process_outlives_its_command_and_not_its_terminal,
     terminals_stay_in_the_worktree_and_within_their_number,
     terminals_end_with_their_session,
+    a_tool_call_shows_what_its_terminal_said,
 }
 
 impl Rig {
@@ -129,4 +132,29 @@ async fn terminals_end_with_their_session(home: Home) {
     };
     rig.close().await;
     assert!(!alive(pid));
+}
+
+async fn a_tool_call_shows_what_its_terminal_said(home: Home) {
+    let mut rig = Rig::demo(home).await;
+    let shown = |turn: &Turn| {
+        let calls = turn.events.iter().rev().find_map(|event| match event {
+            SessionEvent::Agent { event: AgentEvent::ToolUpdate(call), .. } => Some(call.content.clone()),
+            _ => None,
+        });
+        match &calls.expect("a tool call")[..] {
+            [ToolContent::Terminal { .. }, ToolContent::Part(ContentPart::Text(text))] => text.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let turn = rig.run("shell printf 'one\\ntwo\\n'").await;
+    assert_eq!(shown(&turn), "one\ntwo\n");
+    let turn = rig.run("shell yes 0123456789abcde | head -c 200000").await;
+    let text = shown(&turn);
+    assert!(text.starts_with("[earlier output is left out]\n") && text.len() < 70_000, "{}", text.len());
+
+    let running = rig.start("shell echo begun; touch begun; sleep 600").await;
+    let begun = rig.at("begun");
+    until("the command has begun", move || begun.exists()).await;
+    rig.session.cancel(running, DecidedBy::User).await.expect("it runs");
+    assert_eq!(shown(&rig.end(running).await), "begun\n", "also of one that was cut short");
 }

@@ -44,8 +44,11 @@ export function Tool({ call: tool }: { call: ToolCall }) {
           const old = part.old_text ? part.old_text.replace(/\n$/, "").replace(/^/gm, "-") + "\n" : "";
           return <div key={index}><h4>{part.path}</h4><Diff text={old + part.new_text.replace(/\n$/, "").replace(/^/gm, "+")} /></div>;
         }
+        if (part.type === "terminal") return <h4 key={index}>Terminal</h4>;
+        // What a terminal said stands behind it.
+        const said = part.type === "content" && part.content.type === "text" && tool.content[index - 1]?.type === "terminal";
+        if (said) return <pre key={index} className="terminal" tabIndex={0}>{plain((part.content as { text: string }).text)}</pre>;
         if (part.type === "content") return <Attachment key={index} content={part.content} />;
-        if (part.type === "terminal") return <p key={index} className="muted">Terminal {part.terminal_id}</p>;
         return <pre key={index} tabIndex={0}>{pretty(part)}</pre>;
       })}
       {tool.output !== null && tool.output !== undefined && <><h4>Output</h4><pre tabIndex={0}>{pretty(tool.output)}</pre></>}

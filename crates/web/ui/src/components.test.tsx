@@ -87,6 +87,15 @@ it("a tool call is one card whose state is its last", () => {
   expect([...container.querySelectorAll(".diff span")].map((line) => [line.className, line.textContent])).toEqual([["del", "-old\n"], ["add", "+new\n"]]);
 });
 
+it("a tool call shows what its terminal said", () => {
+  const call: ToolCall = {
+    id: "1", title: "ls", kind: "execute", status: "completed", input: null, output: null, locations: [],
+    content: [{ type: "terminal", terminal_id: "t" }, { type: "content", content: { type: "text", text: "\u001b[1ma.txt\u001b[0m\n" } }],
+  };
+  const { container } = render(<Tool call={call} />);
+  expect(container.querySelector("pre.terminal")?.textContent).toBe("a.txt\n");
+});
+
 it("a turn that did not come to its end says who decided that, and can be asked for again", () => {
   const entry: Entry = { id: "m", chatId: "c", taskId: "t", role: "assistant", agent: "demo", parts: [], status: "failed", error: "it broke", settling: false };
   const asked: Entry = { ...entry, id: "q", role: "user", parts: [{ kind: "text", text: "do it" }] };
