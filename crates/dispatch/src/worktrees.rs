@@ -220,7 +220,10 @@ impl Workspaces {
     /// Removes the worktrees that nobody knows of: whoever made one died before it was recorded, so nobody has worked in it.
     /// One that holds work all the same stays. Says how many went.
     pub(crate) async fn remove_strays(&self) -> Result<usize, DispatchError> {
-        let known: BTreeSet<PathBuf> = self.store().worktrees().await?.into_iter().map(|it| it.path).collect();
+        // By name: one that is recorded elsewhere may have been moved here.
+        let recorded = self.store().worktrees().await?;
+        let known: BTreeSet<PathBuf> =
+            recorded.iter().filter_map(Owner::of_worktree).map(|owner| self.root.join(owner.name())).collect();
         let mut strays = Vec::new();
         let listing = std::fs::read_dir(&self.root).into_iter().flatten().flatten();
         strays.extend(listing.map(|item| item.path()).filter(|path| is_name_of_ours(path) && !known.contains(path)));
