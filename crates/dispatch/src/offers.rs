@@ -34,26 +34,11 @@ impl Offers {
     /// A session of the agent said something.
     pub(crate) fn note(&self, agent: &AgentName, said: &[Delivery]) {
         for delivery in said {
-            if let SessionEvent::Agent { event, .. } = &delivery.event {
-                match event {
-                    AgentEvent::ConfigOptions(options) => self.opened(agent, options),
-                    AgentEvent::Commands(commands) => {
-                        self.change(agent, |offered| offered.commands = Some(commands.clone()));
-                    }
-                    AgentEvent::Text(_)
-                    | AgentEvent::Reasoning(_)
-                    | AgentEvent::Content(_)
-                    | AgentEvent::UserContent(_)
-                    | AgentEvent::ToolCall(_)
-                    | AgentEvent::ToolUpdate(_)
-                    | AgentEvent::Plan(_)
-                    | AgentEvent::Mode(_)
-                    | AgentEvent::Title(_)
-                    | AgentEvent::Usage(_)
-                    | AgentEvent::Notice(_)
-                    | AgentEvent::Compaction { .. }
-                    | AgentEvent::Unmapped { .. } => {}
-                }
+            let SessionEvent::Agent { event, .. } = &delivery.event else { continue };
+            if let AgentEvent::ConfigOptions(options) = event {
+                self.opened(agent, options);
+            } else if let AgentEvent::Commands(commands) = event {
+                self.change(agent, |offered| offered.commands = Some(commands.clone()));
             }
         }
     }
