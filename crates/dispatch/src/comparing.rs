@@ -285,7 +285,11 @@ async fn catch_up(
 ) -> Result<(Vec<PendingChange>, Vec<Change>), DispatchError> {
     let mut changes = Vec::new();
     let id = workspace.id();
-    for row in rows.iter_mut().filter(|row| row.worktree_id == Some(id) && row.decisions.iter().any(is_deferred)) {
+    let mut late: Vec<_> =
+        rows.iter_mut().filter(|row| row.worktree_id == Some(id) && row.decisions.iter().any(is_deferred)).collect();
+    // What is new goes first: it may be where the others come back to.
+    late.sort_by_key(|row| row.base.is_some());
+    for row in late {
         let repository = workspace.checkout().repository();
         let mut contents = read(repository, text_blobs(row)).await?;
         let side = without_rejected(row, &contents);
@@ -330,6 +334,7 @@ async fn take_out(
     let mut steps = Steps::default();
     steps.add(from.path.clone(), found.clone(), None);
     steps.add(to.path.clone(), None, after.clone());
-    repository.carry_out(&steps.into_steps()).await?;
+    let Ok(steps) = steps.into_steps() else { return Ok((found.clone(), found)) };
+    repository.carry_out(&steps).await?;
     Ok((found, after))
 }

@@ -71,7 +71,10 @@ impl Dispatcher {
     /// nowhere else is kept under a private ref.
     ///
     /// # Errors
-    /// [`DispatchError::AtRisk`] without `force` if work would be lost; [`DispatchError::Conflict`] while a turn runs.
+    /// [`DispatchError::AtRisk`] without `force` if work would be lost; [`WorktreeError::NotPreserved`] if some of it could
+    /// not be kept even so; [`DispatchError::Conflict`] while a turn runs.
+    ///
+    /// [`WorktreeError::NotPreserved`]: boocoder_worktree::WorktreeError::NotPreserved
     pub async fn remove_session(&self, id: SessionId, force: bool) -> Result<(), DispatchError> {
         let session = self.store().session(id).await?.ok_or(DispatchError::NotFound("session"))?;
         let tasks = TaskFilter { session_id: Some(id), ..TaskFilter::default() };
@@ -82,6 +85,8 @@ impl Dispatcher {
                 return Err(DispatchError::AtRisk(risk));
             }
         }
+        let project = self.project(session.project_id).await?;
+        self.shared.workspaces.refuse_unkept(Owner::Session(id), &project).await?;
         let chats = self.store().chats(id).await?;
         // From here on no message is taken and none is claimed; what came in between is stopped.
         self.write(Some(id), vec![Change::RemoveSession { id, at: env::now() }]).await?;
@@ -89,7 +94,6 @@ impl Dispatcher {
         for chat in chats {
             self.close_chat(chat.id).await;
         }
-        let project = self.project(session.project_id).await?;
         self.shared.workspaces.remove(Owner::Session(id), &project).await?;
         self.shared.workspaces.refused(id);
         self.looked().remove(&id);

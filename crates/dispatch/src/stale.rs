@@ -11,7 +11,7 @@ use boocoder_worktree::{Change as FileChange, CommitId, FileDiff, RepoPath, Repo
 
 use crate::command::DispatchError;
 use crate::comparing::{blob, read};
-use crate::decisions::{Files, Plan};
+use crate::decisions::{Files, Plan, files_alone};
 use crate::dispatcher::Dispatcher;
 use crate::env;
 use crate::ledger::{Located, Origin, Side, Wanted, accepted, go, new_row, state, text_blobs};
@@ -88,6 +88,7 @@ impl Dispatcher {
         if !row.is_open() {
             return Err(DispatchError::Conflict(format!("it is {}: only what is pending can be rebased", row.status)));
         }
+        files_alone(&row)?;
         let (project, owner) = (self.project_of(&row).await?, self.owner_of(&row).await?);
         if let Some(owner) = owner {
             self.refuse_while_busy(owner).await?;

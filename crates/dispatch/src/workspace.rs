@@ -1,6 +1,7 @@
 //! The worktrees of sessions and of tasks of their own: made once, compared after each turn, never removed at a risk.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -224,17 +225,30 @@ impl Workspaces {
         Ok(is_unused)
     }
 
+    /// Refuses if the owner's worktree holds what a removal could not keep, or if that cannot be found out for now.
+    pub(crate) async fn refuse_unkept(&self, owner: Owner, project: &Project) -> Result<(), DispatchError> {
+        match self.existing(owner, project).await {
+            Ok(slot) => match slot.as_ref() {
+                Some(workspace) => Ok(workspace.checkout().all_that_is_here().await.map(drop)?),
+                None => Ok(()),
+            },
+            Err(error) if is_out_of_reach(&error) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Removes the owner's worktree. Whatever git finds uncommitted or unmerged in it is kept under a private ref first.
-    /// Whether it may be removed is the caller's to find out, by [`Workspaces::risk`].
+    /// Whether it may be removed is the caller's to find out, by [`Workspaces::risk`] and [`Workspaces::refuse_unkept`].
     pub(crate) async fn remove(&self, owner: Owner, project: &Project) -> Result<(), DispatchError> {
         let Some(record) = self.recorded(owner).await? else { return Ok(()) };
         let mut slot = match self.retire(owner, &record, project).await {
             Ok(slot) => slot,
-            // It cannot be read, so nothing of it can be kept, and nothing of it is touched.
-            Err(error) => {
+            // Nothing of it can be kept, so nothing of it is touched.
+            Err(error) if is_out_of_reach(&error) => {
                 tracing::warn!(path = %record.path.display(), %error, "a worktree is forgotten and left as it is");
                 self.slot(owner).lock_owned().await
             }
+            Err(error) => return Err(error),
         };
         let changes = vec![Change::RemoveWorktree { id: record.id, at: env::now() }];
         self.log.write(Entry { session: None, changes, frames: Vec::new() }).await?;
@@ -339,6 +353,15 @@ impl Workspaces {
             }
         }
     }
+}
+
+/// Whether it is certain that there is no worktree of ours where one is recorded, or no project that it belongs to: more than
+/// git being slow, or a store that is away.
+fn is_out_of_reach(error: &DispatchError) -> bool {
+    use boocoder_worktree::WorktreeError as E;
+    let DispatchError::Worktree(error) = error else { return false };
+    matches!(error, E::NotARepository { .. } | E::Bare { .. } | E::NotOurs { .. } | E::InvalidId { .. })
+        || matches!(error, E::Io { source, .. } if matches!(source.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
 }
 
 /// Keeps what a worktree holds, and through its parent what it held before, from git's garbage collection: a commit by the

@@ -54,6 +54,11 @@ impl PendingChange {
     pub fn is_open(&self) -> bool {
         self.status.is_open() || self.hunks.iter().any(|hunk| hunk.status.is_open())
     }
+
+    /// Whether one of its sides is a repository inside the project, which is no file to write.
+    pub fn is_submodule(&self) -> bool {
+        self.base.iter().chain(&self.target).any(BlobRef::is_submodule)
+    }
 }
 
 /// One hunk of a pending change.
@@ -174,4 +179,11 @@ pub struct BlobRef {
     pub blob: String,
     /// The file's mode as git writes it, such as `100644`.
     pub mode: String,
+}
+
+impl BlobRef {
+    /// Whether it is a submodule: then its id is that of a commit, in another repository.
+    pub fn is_submodule(&self) -> bool {
+        self.mode == "160000"
+    }
 }

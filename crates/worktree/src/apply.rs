@@ -116,12 +116,13 @@ impl Repository {
             // Content that was stored against the project's rules for line endings is only recognised as it is.
             found = self.identify(&step.path, &seen, Rules::None).await?;
         }
-        let no_file = matches!(found, Found::Absent | Found::Directory | Found::BehindLink);
+        let no_file = matches!(found, Found::Absent | Found::Directory | Found::BehindLink | Found::BehindFile);
         if self.is(&found, step.after.as_ref()) || (no_file && step.after.is_none()) {
             return Ok(None);
         }
         let makes_way = no_file && steps.iter().any(|other| other.makes_room_for(step));
-        if !self.is(&found, step.before.as_ref()) && !makes_way {
+        let is_full = makes_way && found == Found::Directory && !self.will_be_empty(step, steps).await?;
+        if !self.is(&found, step.before.as_ref()) && (!makes_way || is_full) {
             return Err(refusal(step, found));
         }
         let put = match &step.after {
@@ -136,6 +137,16 @@ impl Repository {
             }
         };
         Ok(Some(Ready { step: step.clone(), stamp: seen.stamp(), put }))
+    }
+
+    /// Whether the directory that is where a step writes is empty after the others, and so gone.
+    async fn will_be_empty(&self, step: &Step, steps: &[Step]) -> Result<bool, WorktreeError> {
+        let removed: Vec<RepoPath> =
+            steps.iter().filter(|other| other.makes_room_for(step)).map(|other| other.path.clone()).collect();
+        let (root, path) = (self.root().to_owned(), step.path.clone());
+        let only =
+            blocking(move || Place::open(&root)?.holds_only(&path, &removed.iter().map(RepoPath::as_path).collect()));
+        only.await.map_err(WorktreeError::io("read", self.root().join(step.path.as_path())))
     }
 
     async fn look(&self, path: &RepoPath) -> Result<Seen, WorktreeError> {
@@ -158,6 +169,7 @@ impl Repository {
             Seen::Absent => return Ok(Found::Absent),
             Seen::Directory => return Ok(Found::Directory),
             Seen::BehindLink => return Ok(Found::BehindLink),
+            Seen::BehindFile => return Ok(Found::BehindFile),
             Seen::Special | Seen::InOtherRepository | Seen::TooLarge => return Ok(Found::Special),
             Seen::Link { target, .. } => (target, LINK_MODE, false),
             Seen::File { content, executable, .. } => {

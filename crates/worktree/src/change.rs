@@ -3,7 +3,7 @@
 use boocoder_model::{BlobRef, Operation, PendingChange};
 
 use crate::ids::is_object_id;
-use crate::patch::{LINK_MODE, SUBMODULE_MODE};
+use crate::patch::LINK_MODE;
 use crate::{RepoPath, WorktreeError};
 
 /// A change of one file, whole: from one blob and mode to another. The content is in the project's object store.
@@ -40,7 +40,7 @@ impl Step {
     }
 
     /// Whether this step removes a file where the other one needs a directory, or the other way round.
-    pub(crate) fn makes_room_for(&self, other: &Self) -> bool {
+    pub fn makes_room_for(&self, other: &Self) -> bool {
         let crossed = other.path.is_below(&self.path) || self.path.is_below(&other.path);
         self.after.is_none() && other.after.is_some() && crossed
     }
@@ -54,7 +54,7 @@ impl Change {
     pub fn steps(&self) -> Result<Vec<Step>, WorktreeError> {
         let (base, target) = (self.base.clone(), self.target.clone());
         let blobs = || self.base.iter().chain(&self.target);
-        if blobs().any(|blob| blob.mode == SUBMODULE_MODE) {
+        if blobs().any(BlobRef::is_submodule) {
             return Err(WorktreeError::Submodule { path: self.path.clone() });
         }
         let known = |mode: &str| matches!(mode, "100644" | "100755" | LINK_MODE);

@@ -197,6 +197,8 @@ pub enum Found {
     Special,
     /// A symbolic link in place of one of its directories.
     BehindLink,
+    /// A file in place of one of its directories.
+    BehindFile,
     /// Something that changed while it was looked at.
     Changing,
 }
@@ -209,6 +211,7 @@ impl std::fmt::Display for Found {
             Self::Directory => f.write_str("a directory is in its place"),
             Self::Special => f.write_str("a device, a socket or a pipe is in its place"),
             Self::BehindLink => f.write_str("a symbolic link is in place of one of its directories"),
+            Self::BehindFile => f.write_str("a file is in place of one of its directories"),
             Self::Changing => f.write_str("it changed while it was read"),
         }
     }

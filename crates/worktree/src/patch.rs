@@ -9,7 +9,6 @@ use crate::ids::is_object_id;
 use crate::{Change, RepoPath, Repository, Treeish, WorktreeError};
 
 /// How git writes the mode of a submodule.
-pub(crate) const SUBMODULE_MODE: &str = "160000";
 /// How git writes the mode of a symbolic link.
 pub(crate) const LINK_MODE: &str = "120000";
 

@@ -1,5 +1,6 @@
 //! Files of one checkout, reached component by component from its root. No link is ever followed on the way.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read, Write};
@@ -16,7 +17,6 @@ use crate::RepoPath;
 /// What is at a path.
 #[derive(Debug)]
 pub(crate) enum Seen {
-    /// Nothing, or a file where one of its directories would be.
     Absent,
     /// A regular file.
     File {
@@ -34,6 +34,8 @@ pub(crate) enum Seen {
     Special,
     /// One of its directories is a symbolic link.
     BehindLink,
+    /// One of its directories is a file.
+    BehindFile,
     /// One of its directories is a repository of its own.
     InOtherRepository,
     /// More than the limit.
@@ -44,7 +46,7 @@ impl Seen {
     pub(crate) fn stamp(&self) -> Option<Stamp> {
         match self {
             Self::File { stamp, .. } | Self::Link { stamp, .. } => Some(*stamp),
-            Self::Absent | Self::Directory | Self::Special | Self::BehindLink => None,
+            Self::Absent | Self::Directory | Self::Special | Self::BehindLink | Self::BehindFile => None,
             Self::InOtherRepository | Self::TooLarge => None,
         }
     }
@@ -89,6 +91,7 @@ enum Parent {
     Found(Dir),
     Missing,
     BehindLink,
+    BehindFile,
     OtherRepository,
 }
 
@@ -103,6 +106,7 @@ impl Place {
             Parent::Found(dir) => dir,
             Parent::Missing => return Ok(Seen::Absent),
             Parent::BehindLink => return Ok(Seen::BehindLink),
+            Parent::BehindFile => return Ok(Seen::BehindFile),
             Parent::OtherRepository => return Ok(Seen::InOtherRepository),
         };
         let name = name(path);
@@ -174,7 +178,13 @@ impl Place {
 
     /// Whether a path stays in this checkout.
     pub(crate) fn reaches(&self, path: &RepoPath) -> io::Result<bool> {
-        Ok(matches!(self.parent(path, false)?, Parent::Found(_) | Parent::Missing))
+        Ok(matches!(self.parent(path, false)?, Parent::Found(_) | Parent::Missing | Parent::BehindFile))
+    }
+
+    /// Whether a directory holds files of these alone, and no other directory without files.
+    pub(crate) fn holds_only(&self, path: &RepoPath, files: &BTreeSet<&Path>) -> io::Result<bool> {
+        let Parent::Found(dir) = self.parent(path, false)? else { return Ok(false) };
+        only(&open_dir(&dir, name(path))?, path.as_path(), files)
     }
 
     /// Copies what is at a path, a file with its permissions or a link, to the same path of another place, unless something is
@@ -212,7 +222,7 @@ impl Place {
                 Err(error) => {
                     return match metadata(&dir, name)? {
                         Some(there) if there.is_symlink() => Ok(Parent::BehindLink),
-                        Some(there) if !there.is_dir() => Ok(Parent::Missing),
+                        Some(there) if !there.is_dir() => Ok(Parent::BehindFile),
                         _ => Err(error),
                     };
                 }
@@ -231,6 +241,23 @@ impl Place {
             tracing::trace!(%error, "a directory stays");
         }
     }
+}
+
+fn only(dir: &Dir, path: &Path, files: &BTreeSet<&Path>) -> io::Result<bool> {
+    let mut is_empty = true;
+    for entry in dir.entries()? {
+        let name = entry?.file_name();
+        let path = path.join(&name);
+        let is_known = match metadata(dir, &name)? {
+            Some(there) if there.is_dir() => only(&open_dir(dir, &name)?, &path, files)?,
+            Some(_) | None => files.contains(path.as_path()),
+        };
+        if !is_known {
+            return Ok(false);
+        }
+        is_empty = false;
+    }
+    Ok(!is_empty)
 }
 
 fn name(path: &RepoPath) -> &OsStr {

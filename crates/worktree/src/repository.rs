@@ -115,7 +115,7 @@ impl Repository {
         self.command(["rev-parse", "--verify", "--quiet", &format!("{commit}^{{tree}}")]).line().await?.parse()
     }
 
-    /// What a commit or tree has at a path, if it is a file or a link.
+    /// What a commit or tree has at a path, if it is a file, a link or, with a commit for its blob, a submodule.
     ///
     /// # Errors
     /// What git says.
@@ -124,7 +124,7 @@ impl Repository {
         Ok(self.entries(tree, &paths).await?.remove(path))
     }
 
-    /// What a commit or tree has at paths; without those at which it has no file and no link.
+    /// What a commit or tree has at paths; without those at which it has nothing or a directory.
     ///
     /// # Errors
     /// What git says.
@@ -144,7 +144,7 @@ impl Repository {
             for entry in listing.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()) {
                 let Some(tab) = entry.iter().position(|byte| *byte == b'\t') else { continue };
                 let head = String::from_utf8_lossy(&entry[..tab]).into_owned();
-                if let [mode, "blob", blob] = head.split(' ').collect::<Vec<_>>()[..] {
+                if let [mode, "blob" | "commit", blob] = head.split(' ').collect::<Vec<_>>()[..] {
                     let path = RepoPath::from_bytes(&entry[tab + 1..])?;
                     entries.insert(path, BlobRef { blob: blob.to_owned(), mode: mode.to_owned() });
                 }

@@ -67,15 +67,24 @@ impl Checkout {
         if !risk.is_none() && !force {
             return Err(WorktreeError::AtRisk(risk));
         }
+        let tree = self.all_that_is_here().await?;
+        let retired = if risk.is_none() { None } else { Some(self.retire(&tree, name).await?) };
+        self.project.take_down(self).await?;
+        Ok(retired)
+    }
+
+    /// A tree of all that the worktree holds, which is what a removal keeps.
+    ///
+    /// # Errors
+    /// [`WorktreeError::NotPreserved`] if something cannot be kept so.
+    pub async fn all_that_is_here(&self) -> Result<TreeId, WorktreeError> {
         let snapshot = self.snapshot().await?;
         let mut lost = self.nested_repositories(&snapshot.tree).await?;
         lost.extend(snapshot.missing);
         if !lost.is_empty() {
             return Err(WorktreeError::NotPreserved { path: self.path().to_owned(), what: lost });
         }
-        let retired = if risk.is_none() { None } else { Some(self.retire(&snapshot.tree, name).await?) };
-        self.project.take_down(self).await?;
-        Ok(retired)
+        Ok(snapshot.tree)
     }
 
     async fn retire(&self, tree: &TreeId, name: &str) -> Result<CommitId, WorktreeError> {

@@ -7,6 +7,7 @@ mod client;
 mod command_lines;
 mod crash;
 mod database;
+mod kinds;
 mod load;
 mod matrix;
 mod memory;

@@ -51,7 +51,7 @@ impl<'a> Bench<'a> {
         Self { place, server, session: server.session(place).await }
     }
 
-    async fn start(&self, agent: &str, content: &str) -> String {
+    pub(crate) async fn start(&self, agent: &str, content: &str) -> String {
         let message = json!({"content": content, "agent": agent, "approval": "auto"});
         let kept = self.server.post(&format!("/api/sessions/{}/messages", self.session), message).await;
         kept["task_id"].as_str().expect("an id").to_owned()
@@ -64,7 +64,7 @@ impl<'a> Bench<'a> {
         ended
     }
 
-    async fn rows(&self) -> Vec<Value> {
+    pub(crate) async fn rows(&self) -> Vec<Value> {
         let rows = self.server.get(&format!("/api/sessions/{}/pending", self.session)).await;
         rows.as_array().expect("a list").clone()
     }
@@ -77,7 +77,7 @@ impl<'a> Bench<'a> {
         open[0].clone()
     }
 
-    async fn decide(&self, row: &Value, verdict: &str, hunks: &[usize]) -> (u16, Value) {
+    pub(crate) async fn decide(&self, row: &Value, verdict: &str, hunks: &[usize]) -> (u16, Value) {
         let ids: Vec<_> = hunks.iter().map(|hunk| row["hunks"][*hunk]["id"].clone()).collect();
         let path = format!("/api/pending/{}/{verdict}", row["id"].as_str().expect("an id"));
         self.server.request("POST", &path, Some(json!({"hunks": ids}))).await
@@ -89,7 +89,7 @@ impl<'a> Bench<'a> {
         answer
     }
 
-    fn project(&self, file: &str) -> String {
+    pub(crate) fn project(&self, file: &str) -> String {
         std::fs::read_to_string(self.place.path().join(file)).unwrap_or_default()
     }
 
@@ -324,58 +324,6 @@ async fn a_project_that_moves_on_makes_changes_stale_and_they_can_be_rebased() {
     let (status, refused) = server.request("POST", &path, None).await;
     assert_eq!((status, &refused["code"]), (409, &json!("moved_on")), "{refused}");
     git(place.path(), &["checkout", "--quiet", "HEAD~1"]);
-    server.stop().await;
-}
-
-#[tokio::test]
-async fn every_kind_of_change_is_held_back_applied_and_taken_back() {
-    let place = with_two_agents();
-    for (file, content) in
-        [("edit", "1\n"), ("delete", "gone\n"), ("old name", "a long enough line to be found again\n")]
-    {
-        commit(&place, file, content);
-    }
-    commit(&place, "mode.sh", "#!/bin/sh\n");
-    std::fs::write(place.path().join("crlf.txt"), b"a\r\nb").unwrap();
-    std::fs::write(place.path().join("bin"), [0, 1, 2, 255]).unwrap();
-    git(place.path(), &["add", "--all"]);
-    git(place.path(), &["commit", "--quiet", "--message", "odd"]);
-    let before = tree(place.path());
-    let server = place.serve().await;
-    let bench = Bench::new(&place, &server).await;
-    let commands = [
-        "printf '2\\n' > edit",
-        "rm delete",
-        "mv 'old name' 'new näme'",
-        "chmod +x mode.sh",
-        "printf 'a\\r\\nB' > crlf.txt",
-        "printf '\\0\\1\\3' > bin",
-        "ln -s edit link",
-        "mkdir -p deep/er && printf x > deep/er/new",
-    ];
-    bench.turn("demo", &commands.map(|command| format!("shell {command}")).join("\n")).await;
-    let rows = bench.rows().await;
-    let mut told: Vec<_> =
-        rows.iter().map(|row| (row["file_path"].as_str().unwrap(), row["operation"].as_str().unwrap())).collect();
-    told.sort_unstable();
-    let expected = [
-        ("bin", "edit"),
-        ("crlf.txt", "edit"),
-        ("deep/er/new", "create"),
-        ("delete", "delete"),
-        ("edit", "edit"),
-        ("link", "create"),
-        ("mode.sh", "mode"),
-        ("new näme", "rename"),
-    ];
-    assert_eq!(told, expected);
-    let all = |verdict: &str| format!("/api/sessions/{}/pending/{verdict}", bench.session);
-    let (status, done) = server.request("POST", &all("apply"), None).await;
-    assert_eq!((status, done.as_array().map(Vec::len)), (200, Some(8)), "{done}");
-    assert_eq!(tree(place.path()), tree(&bench.worktree()), "applying everything gives the worktree");
-    let (status, _) = server.request("POST", &all("revert"), None).await;
-    assert_eq!((status, tree(place.path())), (200, before), "apply, then revert, is nothing");
-    assert_eq!(git(place.path(), &["status", "--porcelain"]), "");
     server.stop().await;
 }
 

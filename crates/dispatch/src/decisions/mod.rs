@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use boocoder_model::{HunkId, PendingChange, PendingId, Project, SessionId, TaskState};
 use boocoder_store::{Change, StoreError, TaskFilter};
+use boocoder_worktree::WorktreeError;
 
 pub(crate) use self::open::Plan;
 pub(crate) use self::place::Files;
@@ -36,6 +37,14 @@ struct Chosen {
     hunks: BTreeSet<HunkId>,
 }
 
+/// Refuses a change that only git itself can write.
+pub(crate) fn files_alone(row: &PendingChange) -> Result<(), DispatchError> {
+    if row.is_submodule() {
+        return Err(WorktreeError::Submodule { path: row.file_path.parse()? }.into());
+    }
+    Ok(())
+}
+
 impl Dispatcher {
     /// Carries out what a human decides on pending changes, or on some of their hunks: on all of them or on none. Doing it
     /// again is harmless.
@@ -43,7 +52,8 @@ impl Dispatcher {
     /// # Errors
     /// [`DispatchError::Clash`] if a file has changed in the same places, or, for what is reverted, at all;
     /// [`DispatchError::Conflict`] if one was decided otherwise; [`DispatchError::NotFound`] for a change or a hunk that
-    /// there is not; [`DispatchError::Invalid`] for refusals in several worktrees.
+    /// there is not; [`DispatchError::Invalid`] for refusals in several worktrees; [`WorktreeError::Submodule`] for one of a
+    /// repository inside the project.
     pub async fn decide(&self, verdict: Verdict, picks: &[Pick]) -> Result<Vec<PendingChange>, DispatchError> {
         let _one_at_a_time = self.shared.deciding.lock().await;
         self.finish_open_decisions().await?;
@@ -52,6 +62,7 @@ impl Dispatcher {
         let mut groups: Vec<(Place, Vec<Chosen>)> = Vec::new();
         for pick in picks {
             let (chosen, any) = self.chosen(pick, verdict).await?;
+            files_alone(&chosen.row)?;
             if !any {
                 done.push(chosen.row);
                 continue;

@@ -215,7 +215,10 @@ impl Dispatcher {
 
 /// Puts back what was written, file by file: one that a human has changed meanwhile stays as it is.
 async fn take_back(repository: &Repository, steps: Vec<Step>) {
-    for step in steps.into_iter().map(Step::inverse) {
+    let mut steps: Vec<_> = steps.into_iter().map(Step::inverse).collect();
+    // A directory may come back where a file was written, and the other way round.
+    steps.sort_by_key(|step| step.after.is_some());
+    for step in steps {
         let path = step.path.clone();
         if let Err(error) = repository.carry_out(&[step]).await {
             tracing::warn!(%path, %error, "a file was changed meanwhile, and stays as it is");

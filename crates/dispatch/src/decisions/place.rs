@@ -16,7 +16,7 @@ use crate::comparing::{blob, read};
 use crate::dispatcher::Dispatcher;
 use crate::env;
 use crate::ledger::{
-    Carried, Clash, Contents, Located, Side, Steps, Verdict, Wanted, accepted, blob_of, go, put_off, side, text_blobs,
+    Carried, Clash, Contents, Located, Side, Steps, Verdict, Wanted, accepted, go, put_off, side, text_blobs,
 };
 use crate::workspace::{Owner, Workspace};
 
@@ -103,7 +103,7 @@ impl Dispatcher {
             let from = Located { path: from.path(row).parse()?, blob: blob(repository, row, from).await? };
             let to_path: RepoPath = to.path(row).parse()?;
             let to = Located { path: to_path, blob: blob(repository, row, to).await? };
-            let found = match look(repository, &steps, &from.path).await? {
+            let found = match look(repository, &mut steps, &from.path).await? {
                 Ok(found) => found,
                 Err(reason) => {
                     clashes.push(refusal(&from.path, reason));
@@ -118,7 +118,7 @@ impl Dispatcher {
             let ids = ids.filter(|side| side.mode.starts_with("100") && !contents.contains_key(&side.blob));
             contents.extend(read(repository, ids.map(|side| side.blob.clone()).collect()).await?);
             let is_there = from.path != to.path && found.is_none() && from.blob.is_some() && {
-                look(repository, &steps, &to.path).await? == Ok(to.blob.clone())
+                look(repository, &mut steps, &to.path).await? == Ok(to.blob.clone())
             };
             let after = match (exact, go(found.as_ref(), &from, &to, &contents)) {
                 (Last::Elsewhere, _) => {
@@ -132,14 +132,15 @@ impl Dispatcher {
                     Some(BlobRef { blob: repository.write_blob(content).await?, mode })
                 }
                 (Last::AsLeft, Err(clash)) => {
-                    clashes.push(clash);
+                    let crossed = steps.crossed(&from.path).filter(|_| found.is_none());
+                    clashes.push(crossed.map_or(clash, |reason| refusal(&from.path, reason)));
                     continue;
                 }
             };
             if from.path == to.path {
                 steps.add(to.path, found.clone(), after.clone());
             } else {
-                match look(repository, &steps, &to.path).await? {
+                match look(repository, &mut steps, &to.path).await? {
                     Ok(there) if there.is_none() || there == after => steps.add(to.path, there, after.clone()),
                     Ok(_) | Err(_) => {
                         clashes.push(refusal(&to.path, "there is another file in its place".to_owned()));
@@ -160,10 +161,14 @@ impl Dispatcher {
             };
             planned.push(PlannedRow::new(row, carried));
         }
-        if !clashes.is_empty() {
-            return Err(DispatchError::Clash(clashes));
+        match steps.into_steps() {
+            Ok(steps) if clashes.is_empty() => Ok((Plan::new(place.files, steps, planned), contents)),
+            steps => {
+                let in_the_way = steps.err().into_iter().flatten();
+                clashes.extend(in_the_way.map(|(path, reason)| refusal(&path, reason)));
+                Err(DispatchError::Clash(clashes))
+            }
         }
-        Ok((Plan::new(place.files, steps.into_steps(), planned), contents))
     }
 }
 
@@ -222,11 +227,11 @@ fn refusal(path: &RepoPath, reason: String) -> Clash {
 /// What a path holds, or will by the steps that are planned already.
 async fn look(
     repository: &Repository,
-    steps: &Steps,
+    steps: &mut Steps,
     path: &RepoPath,
 ) -> Result<Result<Option<BlobRef>, String>, DispatchError> {
     if let Some(planned) = steps.planned(path) {
         return Ok(Ok(planned.clone()));
     }
-    Ok(blob_of(repository.holds(path).await?))
+    Ok(steps.found(path, repository.holds(path).await?))
 }

@@ -129,6 +129,9 @@ fn superseded(mut row: PendingChange) -> Change {
 async fn diff(repository: &Repository, path: &RepoPath, queued: Queued) -> Result<FileDiff, DispatchError> {
     let head = repository.head().await?;
     let base = repository.entry(&head, path).await?;
+    if base.as_ref().is_some_and(BlobRef::is_submodule) {
+        return Err(WorktreeError::Submodule { path: path.clone() }.into());
+    }
     let target = match (queued, &base) {
         (Queued::Create(content), _) => {
             let blob = repository.store_blob(path, content.into_bytes()).await?;

@@ -39,22 +39,45 @@ pub(crate) enum Wanted {
 
 /// The steps of a decision, at most one for each path: what a path holds first, and what last.
 #[derive(Debug, Default)]
-pub(crate) struct Steps(BTreeMap<RepoPath, (Option<BlobRef>, Option<BlobRef>)>);
+pub(crate) struct Steps {
+    sides: BTreeMap<RepoPath, (Option<BlobRef>, Option<BlobRef>)>,
+    /// Where a directory is in place of a file, or the other way round.
+    crossed: BTreeMap<RepoPath, Found>,
+}
 
 impl Steps {
     /// What a path will hold by the steps so far, if they say anything of it.
     pub(crate) fn planned(&self, path: &RepoPath) -> Option<&Option<BlobRef>> {
-        self.0.get(path).map(|(_, last)| last)
+        self.sides.get(path).map(|(_, last)| last)
+    }
+
+    /// Notes what was found at a path, and gives it as a blob; a reason if it is none and not nothing either. Where a
+    /// directory and a file are in each other's place there is nothing, as long as other steps make room.
+    pub(crate) fn found(&mut self, path: &RepoPath, found: Found) -> Result<Option<BlobRef>, String> {
+        if matches!(found, Found::Directory | Found::BehindLink | Found::BehindFile) {
+            self.crossed.insert(path.clone(), found);
+            return Ok(None);
+        }
+        blob_of(found)
+    }
+
+    /// Why there is nothing at a path, if it is not for want of a file alone.
+    pub(crate) fn crossed(&self, path: &RepoPath) -> Option<String> {
+        self.crossed.get(path).map(Found::to_string)
     }
 
     pub(crate) fn add(&mut self, path: RepoPath, before: Option<BlobRef>, after: Option<BlobRef>) {
-        self.0.entry(path).or_insert((before, None)).1 = after;
+        self.sides.entry(path).or_insert((before, None)).1 = after;
     }
 
-    /// Those that do anything.
-    pub(crate) fn into_steps(self) -> Vec<Step> {
-        let steps = self.0.into_iter().map(|(path, (before, after))| Step { path, before, after });
-        steps.filter(|step| step.before != step.after).collect()
+    /// Those that do anything; or the paths at which something is in the way that none of them removes, with what it is.
+    pub(crate) fn into_steps(self) -> Result<Vec<Step>, Vec<(RepoPath, String)>> {
+        let steps = self.sides.into_iter().map(|(path, (before, after))| Step { path, before, after });
+        let steps: Vec<_> = steps.filter(|step| step.before != step.after).collect();
+        let is_stuck = |step: &&Step| step.after.is_some() && !steps.iter().any(|other| other.makes_room_for(step));
+        let in_the_way = |step: &Step| Some((step.path.clone(), self.crossed.get(&step.path)?.to_string()));
+        let in_the_way: Vec<_> = steps.iter().filter(is_stuck).filter_map(in_the_way).collect();
+        if in_the_way.is_empty() { Ok(steps) } else { Err(in_the_way) }
     }
 }
 
@@ -118,6 +141,8 @@ pub(crate) fn blob_of(found: Found) -> Result<Option<BlobRef>, String> {
     match found {
         Found::Absent => Ok(None),
         Found::File(blob) => Ok(Some(blob)),
-        Found::Directory | Found::Special | Found::BehindLink | Found::Changing => Err(found.to_string()),
+        Found::Directory | Found::Special | Found::BehindLink | Found::BehindFile | Found::Changing => {
+            Err(found.to_string())
+        }
     }
 }

@@ -101,14 +101,13 @@ pub(crate) fn side(row: &PendingChange, contents: &Contents, made: impl Fn(Optio
     }
     let lines = lines_of(row, contents);
     let is_made = |line: &Lines| made(row.hunks.get(line.origin.0));
-    match lines.iter().filter(|line| is_made(line)).count() {
-        0 => Side::Base,
-        all if all == lines.len() => Side::Target,
-        _ => {
-            let (base, target) = (text(row.base.as_ref(), contents), text(row.target.as_ref(), contents));
-            Side::Between(lines::choose(base, target, &lines, is_made))
-        }
+    if !lines.iter().any(is_made) {
+        return Side::Base;
     }
+    // The target may hold hunks that have moved on to another row, or were replaced.
+    let (base, target) = (text(row.base.as_ref(), contents), text(row.target.as_ref(), contents));
+    let between = lines::choose(base, target, &lines, is_made);
+    if between == target { Side::Target } else { Side::Between(between) }
 }
 
 /// What the project's checkout holds of a row, as far as was decided.

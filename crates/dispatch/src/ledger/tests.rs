@@ -234,6 +234,22 @@ fn decisions_already_taken_stand_while_the_file_goes_on() {
 }
 
 #[test]
+fn what_was_accepted_of_a_file_stays_so_when_another_turn_goes_on_or_takes_it_away() {
+    let base = numbered(&[]);
+    let both = numbered(&[(5, "five\n"), (30, "thirty\n")]);
+    let accepted = numbered(&[(5, "five\n")]);
+    for next in [None, Some(numbered(&[(5, "five\n"), (30, "thirty\n"), (20, "twenty\n")]))] {
+        let mut bench = Bench::default();
+        bench.turn(Some("demo"), Some(&base), Some(&both));
+        bench.decide(Verdict::Apply, 0, &[0]);
+        bench.turn(Some("demo"), Some(&base), next.as_deref());
+        assert_eq!(bench.accepted(Some(&base)).as_ref(), Some(&accepted), "{next:?}");
+        bench.turn(None, Some(&base), next.as_deref());
+        assert_eq!(bench.rows.len(), 2, "and nothing is told anew: {next:?}");
+    }
+}
+
+#[test]
 fn what_was_taken_back_is_not_offered_again_as_it_was() {
     let mut bench = Bench::default();
     let base = numbered(&[]);

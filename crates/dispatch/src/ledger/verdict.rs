@@ -67,7 +67,7 @@ impl Verdict {
 
     /// Whether anything of a row can be decided on so.
     pub(crate) fn is_possible(self, row: &PendingChange) -> bool {
-        self.begins_at(row.status) || row.hunks.iter().any(|hunk| self.begins_at(hunk.status))
+        !row.is_submodule() && (self.begins_at(row.status) || row.hunks.iter().any(|hunk| self.begins_at(hunk.status)))
     }
 
     const fn kind(self) -> PendingDecisionKind {

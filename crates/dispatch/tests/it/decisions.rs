@@ -13,7 +13,8 @@ use proptest::sample::{Index, select};
 
 use crate::restart::Bench;
 
-const NAMES: [&str; 6] = ["a.txt", "b c", "ü \"ö", "-g", "d/x", "run.sh"];
+/// Some are directories of others: what was a file becomes a directory, and the other way round.
+const NAMES: [&str; 8] = ["a.txt", "b c", "ü \"ö", "-g", "d", "d/x", "d/e/y", "run.sh"];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Entry {
@@ -53,7 +54,7 @@ fn entry() -> impl Strategy<Value = Entry> {
         3 => (text, any::<bool>()).prop_map(|(content, exec)| Entry::File(content, exec)),
         5 => (numbered, any::<bool>()).prop_map(|(content, exec)| Entry::File(content, exec)),
         1 => select(vec![b"\0\x01".as_slice(), b"\0\x02"]).prop_map(|bytes| Entry::File(bytes.to_vec(), false)),
-        1 => select(vec!["a.txt", "../outside"]).prop_map(Entry::Link),
+        1 => select(vec!["a.txt", "../outside", "d"]).prop_map(Entry::Link),
     ]
 }
 
@@ -75,20 +76,30 @@ fn make(root: &Path, edit: &Edit) {
     for (name, entry) in edit {
         let path = root.join(name);
         let _ = fs::remove_file(&path);
+        if entry.is_some() {
+            make_room(root, &path);
+        }
         match entry {
             None => {}
             Some(Entry::File(content, executable)) => {
-                fs::create_dir_all(path.parent().unwrap()).unwrap();
                 fs::write(&path, content).unwrap();
                 fs::set_permissions(&path, fs::Permissions::from_mode(if *executable { 0o755 } else { 0o644 }))
                     .unwrap();
             }
-            Some(Entry::Link(target)) => {
-                fs::create_dir_all(path.parent().unwrap()).unwrap();
-                symlink(target, &path).unwrap();
-            }
+            Some(Entry::Link(target)) => symlink(target, &path).unwrap(),
         }
     }
+}
+
+/// What is there as a directory goes away, and so do files where its own directories have to be.
+fn make_room(root: &Path, path: &Path) {
+    let _ = fs::remove_dir_all(path);
+    let directory = path.parent().unwrap();
+    let above = directory.ancestors().take_while(|above| *above != root);
+    for file in above.filter(|above| above.symlink_metadata().is_ok_and(|there| !there.is_dir())) {
+        fs::remove_file(file).unwrap();
+    }
+    fs::create_dir_all(directory).unwrap();
 }
 
 fn git(dir: &Path, index: Option<&Path>, args: &[&str]) -> String {
@@ -139,6 +150,14 @@ fn all_open(bench: &Bench) -> Vec<Pick> {
     rows(bench).iter().filter(|row| row.is_open()).map(|row| Pick { id: row.id, hunks: Vec::new() }).collect()
 }
 
+/// Whether one needs a directory where the other has a file.
+fn is_crossed(one: &PendingChange, other: &PendingChange) -> bool {
+    let paths =
+        |row: &PendingChange| row.old_path.iter().chain([&row.file_path]).map(PathBuf::from).collect::<Vec<_>>();
+    let is_below = |path: &PathBuf, of: &PathBuf| path != of && path.starts_with(of);
+    paths(one).iter().any(|one| paths(other).iter().any(|other| is_below(one, other) || is_below(other, one)))
+}
+
 fn play(ops: &[Op], base: &Edit, end: End) -> Result<(), TestCaseError> {
     let bench = Bench::new();
     let project: PathBuf = bench.project();
@@ -180,6 +199,8 @@ fn play(ops: &[Op], base: &Edit, end: End) -> Result<(), TestCaseError> {
                 match decide(&bench, *verdict, &[Pick { id: row.id, hunks }]) {
                     // What a human has just changed there is not overwritten.
                     Err(DispatchError::Clash(_)) if !is_looked_at && *verdict == Verdict::Reject => {}
+                    // Nor is a file that a directory has to make way for, or the other way round.
+                    Err(DispatchError::Clash(_)) if known.iter().any(|other| is_crossed(row, other)) => {}
                     result => drop(result.unwrap()),
                 }
             }

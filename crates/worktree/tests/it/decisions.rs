@@ -131,6 +131,48 @@ async fn modes_links_and_binary_files_go_over_as_they_are() {
 }
 
 #[tokio::test]
+async fn a_directory_in_place_of_a_file_is_finished_or_taken_back_from_wherever_it_was_cut_short() {
+    let files: [(&str, &[u8]); 4] = [("d/f", b"1"), ("d/deep/g", b"2"), ("e/f", b"3"), ("x", b"4")];
+    let cuts: [fn(&Path); 5] = [
+        |_| {},
+        |root| fs::remove_file(root.join("d/f")).unwrap(),
+        |root| fs::remove_dir_all(root.join("d")).unwrap(),
+        |root| {
+            fs::remove_dir_all(root.join("d")).unwrap();
+            link("e", &root.join("d"));
+        },
+        |root| fs::remove_file(root.join("x")).unwrap(),
+    ];
+    for (number, cut) in cuts.into_iter().enumerate() {
+        let fixture = Fixture::new(&files).await;
+        let checkout = fixture.checkout().await;
+        let (path, root) = (checkout.path(), fixture.root());
+        fs::remove_dir_all(path.join("d")).unwrap();
+        link("e", &path.join("d"));
+        fs::remove_file(path.join("x")).unwrap();
+        write(&path.join("x/y"), "5");
+        let all = changes(&checkout).await;
+        cut(root);
+        fixture.project.apply(&all).await.unwrap();
+        assert_eq!(fs::read_link(root.join("d")).unwrap(), Path::new("e"), "{number}");
+        assert_eq!(read(&root.join("x/y")), b"5", "{number}");
+        fixture.project.revert(&all).await.unwrap();
+        assert_eq!(git(root, &["status", "--porcelain"]), "", "{number}");
+
+        cut(root);
+        fixture.project.revert(&all).await.unwrap();
+        assert_eq!(git(root, &["status", "--porcelain"]), "", "taken back: {number}");
+        write(&root.join("d/mine"), "6");
+        assert_eq!(
+            conflict(fixture.project.apply(&all).await.unwrap_err()),
+            ("d".into(), Found::Directory),
+            "{number}"
+        );
+        assert_eq!(git(root, &["status", "--porcelain"]), "?? d/mine", "{number}");
+    }
+}
+
+#[tokio::test]
 async fn a_rename_is_checked_on_both_sides_and_finishes_when_cut_short() {
     let text: String = (0..60).map(|line| format!("{line}\n")).collect();
     let fixture = Fixture::new(&[("old.txt", text.as_bytes())]).await;
