@@ -49,6 +49,11 @@ impl SessionUpdateMapper {
         AgentEvent::Unmapped { kind: kind.to_owned(), raw }
     }
 
+    /// What is known of a tool call.
+    pub fn tool_call(&self, id: &ToolCallId) -> Option<&ToolCallSnapshot> {
+        self.calls.get(id)
+    }
+
     /// The turn was cancelled: every tool call that has not ended is shown as canceled. What an agent says of such a
     /// call later (that it was done after all) is merged as ever.
     pub fn cancel_running(&mut self) -> Vec<AgentEvent> {

@@ -89,6 +89,10 @@ impl ToolCalls {
         call.clone()
     }
 
+    pub(crate) fn get(&self, id: &ToolCallId) -> Option<&ToolCallSnapshot> {
+        self.calls.get(id)
+    }
+
     /// Marks every call that has not ended as canceled and returns those.
     pub(crate) fn cancel_running(&mut self) -> impl Iterator<Item = ToolCallSnapshot> {
         self.calls.values_mut().filter(|call| !call.status.is_final()).map(|call| {

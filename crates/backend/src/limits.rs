@@ -34,6 +34,11 @@ pub(crate) const AGENT_REQUESTS: usize = 256;
 /// How much of a terminal's output is shown with a tool call, in bytes: its end. A call is told whole each time that it changes.
 pub(crate) const SHOWN_OUTPUT: usize = 64 * 1024;
 
+/// The same while the command runs and its agent says nothing of it, and the pause between two looks at what is new.
+pub(crate) const LIVE_OUTPUT: usize = 4 * 1024;
+/// See [`LIVE_OUTPUT`].
+pub(crate) const LIVE_PAUSE: Duration = Duration::from_secs(1);
+
 /// The buffer of one pipe, in bytes. A line that needs more gets more, and gives it back afterwards.
 pub(crate) const READ_BUFFER: usize = 8 * 1024;
 

@@ -20,7 +20,7 @@ use super::questions::Questions;
 use super::settings::Settings;
 use super::terminal::Terminals;
 use super::turns::Preparing;
-use crate::limits::{NOISE_LINES, OUTPUT_SETTLE, REASON_TAIL};
+use crate::limits::{LIVE_PAUSE, NOISE_LINES, OUTPUT_SETTLE, REASON_TAIL};
 use crate::process::{Process, wait_gone};
 use crate::session::{Command, Outbox, Overdue, Reply, Turn};
 use crate::{BackendError, Delivery, Limits, PromptSupport, SessionEvent};
@@ -76,6 +76,8 @@ pub(super) struct Session {
     pub(super) writes: watch::Sender<usize>,
     pub(super) outbox: Outbox,
     noise: usize,
+    /// When the terminals are looked at for what is new in them.
+    look_at: Instant,
     /// The agent's output has been read to its end.
     output_ended: bool,
     /// The terminals on their way out.
@@ -97,6 +99,8 @@ enum Next {
     Incoming(Box<Option<Incoming>>),
     /// The process has gone, or it and the terminals have.
     Left,
+    /// The terminals of running tool calls may have something new to show.
+    Look,
     /// A limit has run out.
     Overdue,
 }
@@ -129,6 +133,7 @@ impl Session {
             writes: watch::Sender::new(0),
             outbox: Outbox::new(events),
             noise: 0,
+            look_at: now(),
             output_ended: false,
             leaving: None,
             all_gone: false,
@@ -173,6 +178,7 @@ impl Session {
                     self.end(false);
                     self.leave();
                 }
+                Next::Look => self.look_at_terminals(),
                 Next::Overdue => self.overdue(),
             }
         }
@@ -203,6 +209,7 @@ impl Session {
             _ = writes.wait_for(|writes| *writes == 0), if held => Next::GoOn,
             incoming = self.incoming.recv(), if idle && !self.output_ended => Next::Incoming(Box::new(incoming)),
             () = left(gone, &mut self.leaving), if !self.all_gone => Next::Left,
+            () = tokio::time::sleep_until(self.look_at.into()), if idle && self.is_in_terminals() => Next::Look,
             () = tokio::time::sleep_until(limit.unwrap_or_else(now).into()), if limit.is_some() => Next::Overdue,
         }
     }
@@ -247,6 +254,22 @@ impl Session {
             Command::Close(reply) => {
                 self.closers.push(reply);
                 self.end(true);
+            }
+        }
+    }
+
+    /// Whether a tool call runs, maybe in a terminal.
+    fn is_in_terminals(&self) -> bool {
+        !self.running.is_empty() && self.terminals.is_any_open()
+    }
+
+    /// Shows what commands say while their agent waits for them.
+    fn look_at_terminals(&mut self) {
+        self.look_at = now() + LIVE_PAUSE;
+        let running: Vec<_> = self.running.iter().filter_map(|id| self.mapper.tool_call(id).cloned()).collect();
+        for mut call in running {
+            if self.terminals.show_news(&mut call) {
+                self.emit(AgentEvent::ToolUpdate(call));
             }
         }
     }

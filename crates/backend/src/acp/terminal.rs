@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::connection::AgentRequest;
-use crate::limits::{READ_BUFFER, SHOWN_OUTPUT};
+use crate::limits::{LIVE_OUTPUT, READ_BUFFER, SHOWN_OUTPUT};
 use crate::process::{self, Exit, Process, Rest, wait_gone};
 use crate::registry::find_program;
 use crate::{Environment, Limits};
@@ -42,6 +42,8 @@ struct Terminal {
     output: Arc<Mutex<Output>>,
     /// The exit, told once all that was written before it has been read.
     ended: watch::Receiver<Option<Exit>>,
+    /// How much it had said when that was last shown while it ran, in bytes.
+    shown: u64,
     _reader: AbortOnDropHandle<()>,
 }
 
@@ -63,6 +65,11 @@ impl Terminals {
     /// Whether a command of this turn runs.
     pub(super) fn runs(&self, turn: Option<TurnId>) -> bool {
         self.open.values().any(|terminal| terminal.turn == turn && terminal.ended.borrow().is_none())
+    }
+
+    /// Whether there is one that the agent has not released.
+    pub(super) fn is_any_open(&self) -> bool {
+        !self.open.is_empty()
     }
 
     /// Answers one of the `terminal/…` requests, at once or when the command has ended.
@@ -128,25 +135,41 @@ impl Terminals {
 
     /// Puts the end of what each terminal of a tool call has said so far behind it, as text.
     pub(super) fn show(&self, call: &mut ToolCallSnapshot) {
-        let is_terminal = |content: &ToolContent| matches!(content, ToolContent::Terminal { .. });
-        if !call.content.iter().any(is_terminal) {
+        self.show_end(call, SHOWN_OUTPUT);
+    }
+
+    /// The same, shorter, of a call that its agent says nothing of meanwhile. Says whether there is anything new.
+    pub(super) fn show_news(&mut self, call: &mut ToolCallSnapshot) -> bool {
+        let mut is_new = false;
+        for id in call.content.iter().filter_map(terminal_id) {
+            if let Some(terminal) = self.open.get_mut(id) {
+                let said = terminal.output.lock().unwrap_or_else(PoisonError::into_inner).said;
+                is_new |= said > terminal.shown;
+                terminal.shown = said;
+            }
+        }
+        if is_new {
+            self.show_end(call, LIVE_OUTPUT);
+        }
+        is_new
+    }
+
+    fn show_end(&self, call: &mut ToolCallSnapshot, limit: usize) {
+        if !call.content.iter().any(|content| terminal_id(content).is_some()) {
             return;
         }
         for content in std::mem::take(&mut call.content) {
-            let said = match &content {
-                ToolContent::Terminal { id } => self.said(id),
-                ToolContent::Part(_) | ToolContent::Diff { .. } | ToolContent::Unknown(_) => None,
-            };
+            let said = terminal_id(&content).and_then(|id| self.said(id, limit));
             call.content.push(content);
             call.content.extend(said.map(|text| ToolContent::Part(ContentPart::Text(text))));
         }
     }
 
-    fn said(&self, id: &str) -> Option<String> {
+    fn said(&self, id: &str, limit: usize) -> Option<String> {
         let released = || self.released.iter().rev().find(|(released, _)| released == id).map(|(_, output)| output);
         let output = self.open.get(id).map(|terminal| &terminal.output).or_else(released)?;
         let (text, truncated) = output.lock().unwrap_or_else(PoisonError::into_inner).text();
-        let start = text.ceil_char_boundary(text.len().saturating_sub(SHOWN_OUTPUT));
+        let start = text.ceil_char_boundary(text.len().saturating_sub(limit));
         let note = if truncated || start > 0 { "[earlier output is left out]\n" } else { "" };
         (!text.is_empty()).then(|| format!("{note}{}", &text[start..]))
     }
@@ -199,10 +222,10 @@ impl Terminals {
         let mut command = process::command(&program, &args, environment, cwd);
         command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
         let (process, _) = Process::spawn(command, self.owner.as_deref(), Rest::Lives, self.limits.kill)?;
-        let output = Arc::new(Mutex::new(Output { kept: Vec::new(), limit, truncated: false }));
+        let output = Arc::new(Mutex::new(Output { kept: Vec::new(), said: 0, limit, truncated: false }));
         let (ended_tx, ended) = watch::channel(None);
         let reading = read(reader, Arc::clone(&output), process.exits(), ended_tx);
-        Ok(Terminal { turn, process, output, ended, _reader: AbortOnDropHandle::new(tokio::spawn(reading)) })
+        Ok(Terminal { turn, process, output, ended, shown: 0, _reader: AbortOnDropHandle::new(tokio::spawn(reading)) })
     }
 
     /// The directory that a request means, if it is inside the worktree.
@@ -230,6 +253,13 @@ impl Terminal {
     }
 }
 
+fn terminal_id(content: &ToolContent) -> Option<&str> {
+    match content {
+        ToolContent::Terminal { id } => Some(id),
+        ToolContent::Part(_) | ToolContent::Diff { .. } | ToolContent::Unknown(_) => None,
+    }
+}
+
 fn exit_status(exit: Exit) -> Value {
     json!({ "exitCode": exit.code, "signal": exit.signal_name() })
 }
@@ -251,6 +281,8 @@ fn answer_after_exit(request: AgentRequest, mut ended: watch::Receiver<Option<Ex
 /// What is kept of a command's output: the end of it.
 struct Output {
     kept: Vec<u8>,
+    /// How much there was in all, in bytes.
+    said: u64,
     limit: usize,
     truncated: bool,
 }
@@ -258,6 +290,7 @@ struct Output {
 impl Output {
     fn push(&mut self, bytes: &[u8]) {
         self.kept.extend_from_slice(bytes);
+        self.said += bytes.len() as u64;
         // Cutting at twice the limit makes each byte move once on average.
         if self.kept.len() > self.limit.saturating_mul(2).max(READ_BUFFER) {
             self.cut();
@@ -329,7 +362,7 @@ mod tests {
     use super::*;
 
     fn output(limit: usize, chunks: &[&str]) -> (String, bool) {
-        let mut output = Output { kept: Vec::new(), limit, truncated: false };
+        let mut output = Output { kept: Vec::new(), said: 0, limit, truncated: false };
         chunks.iter().for_each(|chunk| output.push(chunk.as_bytes()));
         output.text()
     }

@@ -5,7 +5,7 @@ use boocoder_model::{AgentEvent, ContentPart, DecidedBy, ToolContent};
 use boocoder_testkit::process::alive;
 use serde_json::{Value, json};
 
-use crate::support::{Home, PATIENCE, Rig, Turn, in_both_homes, until};
+use crate::support::{Home, PATIENCE, Rig, Turn, in_both_homes};
 
 in_both_homes! {
     files_are_read_and_written_inside_the_worktree,
@@ -136,25 +136,25 @@ async fn terminals_end_with_their_session(home: Home) {
 
 async fn a_tool_call_shows_what_its_terminal_said(home: Home) {
     let mut rig = Rig::demo(home).await;
-    let shown = |turn: &Turn| {
-        let calls = turn.events.iter().rev().find_map(|event| match event {
-            SessionEvent::Agent { event: AgentEvent::ToolUpdate(call), .. } => Some(call.content.clone()),
+    let said = |event: &SessionEvent| match event {
+        SessionEvent::Agent { event: AgentEvent::ToolUpdate(call), .. } => match &call.content[..] {
+            [ToolContent::Terminal { .. }, ToolContent::Part(ContentPart::Text(text))] => Some(text.clone()),
             _ => None,
-        });
-        match &calls.expect("a tool call")[..] {
-            [ToolContent::Terminal { .. }, ToolContent::Part(ContentPart::Text(text))] => text.clone(),
-            other => panic!("{other:?}"),
-        }
+        },
+        _ => None,
     };
+    let shown = |turn: &Turn| turn.events.iter().rev().find_map(said).expect("a tool call with a terminal");
     let turn = rig.run("shell printf 'one\\ntwo\\n'").await;
     assert_eq!(shown(&turn), "one\ntwo\n");
     let turn = rig.run("shell yes 0123456789abcde | head -c 200000").await;
     let text = shown(&turn);
     assert!(text.starts_with("[earlier output is left out]\n") && text.len() < 70_000, "{}", text.len());
 
-    let running = rig.start("shell echo begun; touch begun; sleep 600").await;
-    let begun = rig.at("begun");
-    until("the command has begun", move || begun.exists()).await;
+    // While it runs as well.
+    let running = rig.start("shell echo begun; while [ ! -e go ]; do sleep 0.1; done; echo gone on; sleep 600").await;
+    rig.until(|event| said(event).as_deref() == Some("begun\n")).await;
+    std::fs::write(rig.at("go"), "").unwrap();
+    rig.until(|event| said(event).as_deref() == Some("begun\ngone on\n")).await;
     rig.session.cancel(running, DecidedBy::User).await.expect("it runs");
-    assert_eq!(shown(&rig.end(running).await), "begun\n", "also of one that was cut short");
+    assert_eq!(shown(&rig.end(running).await), "begun\ngone on\n", "also of one that was cut short");
 }

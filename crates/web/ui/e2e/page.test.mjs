@@ -99,6 +99,27 @@ test("a draft survives a reload", async () => {
   await page.context().close();
 });
 
+test("a message whose answer was lost is sent again, and said once; a command shows what it says while it runs", async () => {
+  const page = await open();
+  await session(page);
+  await page.route("**/messages", async (route) => {
+    await route.fetch();
+    await route.abort();
+  }, { times: 1 });
+  await say(page, "shell echo begun; sleep 600");
+  await page.getByText("The server cannot be reached.").waitFor();
+  await page.waitForFunction(() => document.querySelector("textarea")?.value.startsWith("shell echo begun"));
+  await box(page).press("Enter");
+  const tool = page.getByRole("log").locator("details.card");
+  await tool.locator("summary").click();
+  await tool.locator("pre.terminal").getByText("begun").waitFor();
+  assert.equal(await page.getByRole("article", { name: "you" }).count(), 1);
+  assert.equal(await page.getByText("queued", { exact: true }).count(), 0);
+  await button(page, "Stop").click();
+  await page.getByText(/cancelled, decided by user/).waitFor();
+  await page.context().close();
+});
+
 test("a server that is killed under an open question is resumed without a doubled line", async () => {
   const page = await open();
   await session(page);

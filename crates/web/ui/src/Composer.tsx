@@ -1,7 +1,7 @@
 // Where a message is written. One button sends, stops or queues, whichever makes sense.
 import { useRef, useState, type ClipboardEvent, type DragEvent, type KeyboardEvent } from "react";
 import { X } from "lucide-react";
-import { call, words } from "./api";
+import { LONGEST_MESSAGE, call, words } from "./api";
 import { slash } from "./words";
 import type { Choice, Command, ConfigOption, Content, Provider } from "./generated/wire";
 
@@ -66,6 +66,7 @@ export function Composer({ sessionId, chatId, agent, setAgent, providers, runnin
   const [at, setAt] = useState(0);
   const box = useRef<HTMLTextAreaElement>(null);
   const sending = useRef(Promise.resolve());
+  const unsure = useRef<{ said: string; id: string | undefined }>(undefined);
   const chosen = providers.find((provider) => provider.name === agent);
   const offered = (category: string, known: Choice[] | undefined) => options?.find((it) => it.category === category)?.choices ?? known ?? [];
   const models = offered("model", chosen?.models);
@@ -92,16 +93,21 @@ export function Composer({ sessionId, chatId, agent, setAgent, providers, runnin
     const content: string | Content[] = images.length === 0 ? text : [...(text === "" ? [] : [{ type: "text" as const, text }]), ...images];
     const picked = (choices: Choice[], value: string) => (choices.some((choice) => choice.id === value) ? value : undefined);
     const message = {
-      content, agent, chat_id: chatId, request_id: crypto.randomUUID?.(), approval: auto ? "auto" : "ask",
+      content, agent, chat_id: chatId, approval: auto ? "auto" : "ask",
       model: picked(models, model), mode_id: picked(modes, mode), thinking_option_id: picked(levels, thinking),
     };
+    // The same once more may have been kept the first time; under the same id it is one message.
+    const said = JSON.stringify(message);
+    const id = unsure.current?.said === said ? unsure.current.id : crypto.randomUUID?.();
     write("");
     setImages([]);
     setError(undefined);
     sending.current = sending.current.then(async () => {
       try {
-        await call(`/api/sessions/${sessionId}/messages`, message);
+        await call(`/api/sessions/${sessionId}/messages`, { ...message, request_id: id }, "POST", LONGEST_MESSAGE);
+        unsure.current = undefined;
       } catch (failure) {
+        unsure.current = { said, id };
         setError(words(failure));
         const since = localStorage.getItem(`draft:${chatId}`) ?? "";
         write(since === "" ? text : `${text}\n${since}`);

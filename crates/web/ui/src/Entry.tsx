@@ -1,5 +1,5 @@
 // One message of a conversation, and what belongs to it.
-import { memo, useState } from "react";
+import { memo, useEffect, useRef, useState } from "react";
 import { ArrowDown, ArrowUp, Pencil, RotateCcw, Trash2 } from "lucide-react";
 import { call, words } from "./api";
 import { Diff } from "./Diff";
@@ -30,6 +30,17 @@ export function Attachment({ content }: { content: Content }) {
 
 const pretty = (value: unknown): string => (typeof value === "string" ? plain(value) : JSON.stringify(value, null, 2));
 
+/** What a terminal said: its end is in view unless somebody looks at what is above. */
+function Terminal({ text }: { text: string }) {
+  const box = useRef<HTMLPreElement>(null);
+  const isAtEnd = useRef(true);
+  useEffect(() => {
+    if (box.current && isAtEnd.current) box.current.scrollTop = box.current.scrollHeight;
+  }, [text]);
+  const look = (it: HTMLPreElement) => (isAtEnd.current = it.scrollTop + it.clientHeight >= it.scrollHeight - 4);
+  return <pre ref={box} className="terminal" tabIndex={0} onScroll={(event) => look(event.currentTarget)}>{text}</pre>;
+}
+
 export function Tool({ call: tool }: { call: ToolCall }) {
   return (
     <details className="card">
@@ -47,7 +58,7 @@ export function Tool({ call: tool }: { call: ToolCall }) {
         if (part.type === "terminal") return <h4 key={index}>Terminal</h4>;
         // What a terminal said stands behind it.
         const said = part.type === "content" && part.content.type === "text" && tool.content[index - 1]?.type === "terminal";
-        if (said) return <pre key={index} className="terminal" tabIndex={0}>{plain((part.content as { text: string }).text)}</pre>;
+        if (said) return <Terminal key={index} text={plain((part.content as { text: string }).text)} />;
         if (part.type === "content") return <Attachment key={index} content={part.content} />;
         return <pre key={index} tabIndex={0}>{pretty(part)}</pre>;
       })}

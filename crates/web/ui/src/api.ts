@@ -8,17 +8,22 @@ export class ApiError extends Error {
   }
 }
 
-/** @throws ApiError with status 0 when the server cannot be reached. */
-export async function call<T>(path: string, body?: unknown, method = body === undefined ? "GET" : "POST"): Promise<T> {
-  const init: RequestInit = { method };
+/** How long an answer may take, in milliseconds: a decision may have thousands of files to write, a message is only kept. */
+const LONGEST = 300_000;
+export const LONGEST_MESSAGE = 30_000;
+
+/** @throws ApiError with status 0 when the server cannot be reached, or does not answer. */
+export async function call<T>(path: string, body?: unknown, method = body === undefined ? "GET" : "POST", longest = LONGEST): Promise<T> {
+  const init: RequestInit = { method, signal: AbortSignal.timeout(longest) };
   if (body !== undefined) init.body = JSON.stringify(body);
   let response: Response;
+  let text: string;
   try {
     response = await fetch(path, init);
+    text = await response.text();
   } catch {
-    throw new ApiError(0, "offline", "The server cannot be reached.");
+    throw init.signal?.aborted ? new ApiError(0, "silent", "The server does not answer.") : new ApiError(0, "offline", "The server cannot be reached.");
   }
-  const text = await response.text();
   if (response.ok) return (text === "" ? undefined : JSON.parse(text)) as T;
   let problem: { error?: string; code?: string; conflicts?: FileConflict[] } = {};
   try {
