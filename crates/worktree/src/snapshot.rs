@@ -69,7 +69,9 @@ impl Checkout {
     async fn add_all(&self, index: &Path) -> Result<Vec<String>, WorktreeError> {
         /// The status of `git add --ignore-errors` when it left something out.
         const LEFT_OUT: i32 = 1;
-        let add = self.repository.command(["add", "--all", "--ignore-errors"]).setting("GIT_INDEX_FILE", index);
+        // What is written outside the cone of a sparse checkout is work as any other; what only is not checked out stays.
+        let add =
+            self.repository.command(["add", "--all", "--sparse", "--ignore-errors"]).setting("GIT_INDEX_FILE", index);
         let output = add.whole_tree().run().await?;
         match output.code {
             Some(0) => Ok(Vec::new()),

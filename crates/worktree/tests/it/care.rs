@@ -241,6 +241,24 @@ async fn work_inside_a_submodule_is_told_and_never_removed() {
     assert!(matches!(error, WorktreeError::NotPreserved { .. }), "{error}");
 }
 
+#[tokio::test]
+async fn work_outside_the_cone_of_a_sparse_checkout_is_work_as_any_other() {
+    let fixture = Fixture::new(&[("in/a.txt", b"1"), ("out/b.txt", b"1"), ("out/c.txt", b"1")]).await;
+    git(fixture.root(), &["sparse-checkout", "set", "in"]);
+    let checkout = fixture.checkout().await;
+    assert!(!checkout.path().join("out").exists());
+    assert_eq!(changes(&checkout).await, [], "what is not checked out is not deleted");
+    write(&checkout.path().join("in/a.txt"), "2");
+    write(&checkout.path().join("out/b.txt"), "2");
+    write(&checkout.path().join("new/d.txt"), "2");
+    let snapshot = checkout.snapshot().await.unwrap();
+    assert_eq!(snapshot.missing, [""; 0]);
+    let all = changes(&checkout).await;
+    assert_eq!(all.iter().map(|it| it.path.as_str()).collect::<Vec<_>>(), ["in/a.txt", "new/d.txt", "out/b.txt"]);
+    fixture.project.apply(&all[..2]).await.unwrap();
+    assert_eq!(read(&fixture.root().join("new/d.txt")), b"2");
+}
+
 /// Large files as git-lfs keeps them: a pointer in git, the content beside it, put together by a pair of filters.
 #[tokio::test]
 async fn files_behind_filters_are_whole_in_the_worktree_and_in_the_project() {
