@@ -161,9 +161,11 @@ async fn a_restore_that_is_cut_short_is_all_or_nothing() {
     let session = server.session(&place).await;
     let bench = Bench { place: &place, server: &server, session: session.clone() };
     let mut turns = Vec::new();
-    for command in
-        ["sed -i 's/^line 5$/five/' *.txt", "sed -i 's/^line 30$/thirty/' *.txt; rm f1.txt; echo new > g.txt"]
-    {
+    // A file becomes a directory too, and a directory a link.
+    for command in [
+        "sed -i 's/^line 5$/five/' *.txt; mkdir d; echo in > d/f",
+        "sed -i 's/^line 30$/thirty/' *.txt; rm -r f1.txt d; echo new > g.txt; mkdir f1.txt; echo x > f1.txt/x; ln -s g.txt d",
+    ] {
         let turn = bench.turn("demo", &format!("shell {command}")).await["id"].as_str().unwrap().to_owned();
         turns.push((turn, tree(&bench.worktree())));
     }

@@ -25,10 +25,10 @@ export function Badge({ agent }: { agent: string | null }) {
   return <span className={`badge ${agent === null ? "" : "agent"}`}>{agent === null ? <User aria-hidden="true" /> : <Bot aria-hidden="true" />}<span>{who(agent)}</span></span>;
 }
 
-function Buttons({ of, status, busy, decide }: { of: string; status: string; busy: boolean; decide: (verdict: Verdict) => void }) {
+function Buttons({ of, what = "", status, busy, decide }: { of: string; what?: string; status: string; busy: boolean; decide: (verdict: Verdict) => void }) {
   return verdicts(status).map((verdict) => (
     <button key={verdict} className={verdict === "apply" ? "primary" : ""} disabled={busy} onClick={() => decide(verdict)} aria-label={`${label(verdict)} ${of}`}>
-      {label(verdict)}
+      {label(verdict)}{what}
     </button>
   ));
 }
@@ -89,7 +89,7 @@ function Change({ change, done }: { change: PendingChange; done: () => void }) {
       {change.status === "stale" && <p className="muted">The project has moved on from what this started from. Apply it if it merges, or rebase it onto what is there now.</p>}
       {hunks.length > 1 ? hunks.map(one) : <Diff text={(hunks[0]?.diff ?? change.diff).trimEnd()} />}
       <div className="row">
-        <Buttons of={change.file_path} status={change.status} busy={busy} decide={(verdict) => void decide(verdict)} />
+        <Buttons of={change.file_path} what={hunks.length > 1 ? " the file" : ""} status={change.status} busy={busy} decide={(verdict) => void decide(verdict)} />
         {change.status === "stale" && <button disabled={busy} onClick={() => void decide("rebase")} aria-label={`Rebase ${change.file_path}`}>Rebase</button>}
       </div>
       <Problem error={error} />

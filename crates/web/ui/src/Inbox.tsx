@@ -55,7 +55,7 @@ export function Inbox({ open, sessions, close }: { open: Interaction[]; sessions
             {session && (
               <p className="muted mb-0 mt-4">in <a href={`#${session.id}`} onClick={(event) => { event.preventDefault(); change((layout) => show(layout, session.id)); close(); }}>{session.title ?? "a session"}</a></p>
             )}
-            <Question question={asked} answered={() => void again("/api/interactions")} />
+            <Question whole question={asked} answered={() => void again("/api/interactions")} />
           </div>
         );
       })}

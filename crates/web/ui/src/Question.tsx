@@ -1,20 +1,22 @@
 // A question that an agent asks, with every answer that it offers.
-import { useState } from "react";
+import { useState, type FormEvent } from "react";
 import { ApiError, call, words } from "./api";
+import { Tool } from "./Entry";
+import { Fields, untouched, type Schema } from "./Fields";
 import type { Interaction } from "./generated/wire";
 
-interface Field {
-  type?: string;
-  title?: string;
-  description?: string;
-  enum?: string[];
+interface Props {
+  question: Interaction;
+  answered?: () => void;
+  /** Whether to show the tool call too, where it is not in view anyway. */
+  whole?: boolean;
 }
 
-export function Question({ question, answered }: { question: Interaction; answered?: () => void }) {
+export function Question({ question, answered, whole = false }: Props) {
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<string>();
-  const [values, setValues] = useState<Record<string, unknown>>({});
-  const fields = Object.entries((question.schema as { properties?: Record<string, Field> } | undefined)?.properties ?? {});
+  const schema = (question.schema ?? {}) as Schema;
+  const [values, setValues] = useState(() => untouched(schema));
   const answer = async (body: unknown) => {
     setBusy(true);
     setError(undefined);
@@ -29,42 +31,31 @@ export function Question({ question, answered }: { question: Interaction; answer
     }
   };
   const set = (name: string, value: unknown) => setValues((before) => ({ ...before, [name]: value }));
+  const accept = (event: FormEvent) => {
+    event.preventDefault();
+    if (question.kind === "elicitation") void answer(question.url ? { action: "accept" } : { action: "accept", content: values });
+  };
   return (
     <section className="question" role="group" aria-label={`${question.agent} asks: ${question.title}`}>
       <p><strong>{question.agent}</strong> asks: {question.title}</p>
-      {question.url && <p><a href={question.url} target="_blank" rel="noreferrer noopener">{question.url}</a></p>}
-      {fields.map(([name, field]) => (
-        <label key={name}>
-          {field.title ?? name}
-          {field.description && <span className="muted"> {field.description}</span>}
-          {field.enum ? (
-            <select onChange={(event) => set(name, event.target.value)} defaultValue="">
-              <option value="" disabled>choose…</option>
-              {field.enum.map((word) => <option key={word}>{word}</option>)}
-            </select>
-          ) : field.type === "boolean" ? (
-            <input type="checkbox" onChange={(event) => set(name, event.target.checked)} />
-          ) : field.type === "number" || field.type === "integer" ? (
-            <input type="number" onChange={(event) => set(name, event.target.valueAsNumber)} />
-          ) : (
-            <input onChange={(event) => set(name, event.target.value)} />
+      {question.url && <p>{/^https?:/i.test(question.url) ? <a href={question.url} target="_blank" rel="noreferrer noopener">{question.url}</a> : question.url}</p>}
+      {whole && question.tool_call && <Tool call={question.tool_call} />}
+      <form onSubmit={accept}>
+        <Fields schema={schema} values={values} set={set} />
+        <div className="row">
+          {question.options?.map((option) => (
+            <button key={option.option_id} type="button" disabled={busy} className={option.kind === "allow_once" ? "primary" : ""}
+              onClick={() => void answer({ option_id: option.option_id })}>{option.name}</button>
+          ))}
+          {question.kind === "elicitation" && (
+            <>
+              <button className="primary" disabled={busy}>Accept</button>
+              <button type="button" disabled={busy} onClick={() => void answer({ action: "decline" })}>Decline</button>
+            </>
           )}
-        </label>
-      ))}
-      <div className="row">
-        {question.options?.map((option) => (
-          <button key={option.option_id} disabled={busy} className={option.kind.startsWith("allow") ? "primary" : ""}
-            onClick={() => void answer({ option_id: option.option_id })}>{option.name}</button>
-        ))}
-        {question.kind === "elicitation" && (
-          <>
-            <button className="primary" disabled={busy}
-              onClick={() => void answer(question.url ? { action: "accept" } : { action: "accept", content: values })}>Accept</button>
-            <button disabled={busy} onClick={() => void answer({ action: "decline" })}>Decline</button>
-          </>
-        )}
-        <button disabled={busy} onClick={() => void answer({ action: "cancel" })}>Cancel</button>
-      </div>
+          <button type="button" disabled={busy} onClick={() => void answer({ action: "cancel" })}>Cancel</button>
+        </div>
+      </form>
       {error && <p className="problem" role="alert">{error}</p>}
     </section>
   );

@@ -4,8 +4,9 @@ import { afterEach, expect, it, vi } from "vitest";
 import { Badge } from "./Changes";
 import { Composer } from "./Composer";
 import { EntryView, Tool } from "./Entry";
+import { Question } from "./Question";
 import { EMPTY, reduce, type Entry } from "./timeline";
-import type { Frame, Provider, ToolCall } from "./generated/wire";
+import type { Frame, Interaction, Provider, ToolCall } from "./generated/wire";
 
 afterEach(() => {
   cleanup();
@@ -135,4 +136,42 @@ it("messages go one after the other", async () => {
   await vi.waitFor(() => expect(sent).toEqual(["first"]));
   answers[0]?.();
   await vi.waitFor(() => expect(sent).toEqual(["first", "second"]));
+});
+
+it("a form has what its schema asks for, and is not sent without what is needed", async () => {
+  const sent: unknown[] = [];
+  const fetched = vi.spyOn(globalThis, "fetch").mockImplementation((_, init) => {
+    sent.push(JSON.parse(init?.body as string));
+    return Promise.resolve(new Response("{}"));
+  });
+  const schema = {
+    type: "object",
+    required: ["name", "count"],
+    properties: {
+      name: { type: "string", title: "Name" },
+      count: { type: "integer", default: 3, minimum: 1 },
+      colour: { type: "string", oneOf: [{ const: "r", title: "Red" }, { const: "g", title: "Green" }] },
+      sure: { type: "boolean" },
+      parts: { type: "array", items: { enum: ["a", "b"] } },
+    },
+  };
+  const asked: Interaction = { id: "i", session_id: "s", chat_id: "c", task_id: "t", agent: "demo", kind: "elicitation", title: "Which?", schema, created_at: "2026-01-01T00:00:00Z" };
+  const { getByLabelText, getByRole } = render(<Question question={asked} />);
+  const accept = getByRole("button", { name: "Accept" });
+  fireEvent.click(accept);
+  expect(sent).toEqual([]);
+  fireEvent.change(getByLabelText(/Name/), { target: { value: "x" } });
+  fireEvent.change(getByLabelText("colour"), { target: { value: "g" } });
+  fireEvent.click(getByLabelText("b"));
+  fireEvent.click(accept);
+  await vi.waitFor(() => expect(sent).toEqual([{ action: "accept", content: { name: "x", count: 3, colour: "g", sure: false, parts: ["b"] } }]));
+  fetched.mockRestore();
+});
+
+it("an address is a link only if a browser may open it", () => {
+  const asked: Interaction = { id: "i", session_id: "s", chat_id: "c", task_id: "t", agent: "demo", kind: "elicitation", title: "Go", url: "javascript:alert(1)", created_at: "2026-01-01T00:00:00Z" };
+  const { container, rerender } = render(<Question question={asked} />);
+  expect(container.querySelector("a")).toBeNull();
+  rerender(<Question question={{ ...asked, url: "https://example.org/" }} />);
+  expect(container.querySelector("a")?.getAttribute("href")).toBe("https://example.org/");
 });
