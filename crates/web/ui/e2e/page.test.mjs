@@ -76,6 +76,27 @@ test("a permission is rejected, and nothing is written", async () => {
   await page.context().close();
 });
 
+test("a chat is closed only by one who is sure, and the last one makes room for a new one", async () => {
+  const page = await open();
+  await session(page);
+  await say(page, "say a title of its own");
+  await page.getByRole("navigation", { name: "Chats" }).getByRole("button", { name: "say a title of its own", exact: true }).waitFor();
+  const ask = async () => {
+    await page.getByRole("button", { name: /^Chat .*: more$/ }).click();
+    await page.getByRole("menuitem", { name: "Close the chat" }).click();
+  };
+  await ask();
+  await page.keyboard.press("Escape");
+  await answer(page, "a title of its own").waitFor();
+  await ask();
+  await page.getByRole("dialog").getByRole("button", { name: "Close it" }).click();
+  await page.getByText("No chat is left here").waitFor();
+  await page.getByRole("main").getByRole("button", { name: "New chat" }).click();
+  await say(page, "say in a new one");
+  await answer(page, "in a new one").waitFor();
+  await page.context().close();
+});
+
 test("the one button sends, queues and stops", async () => {
   const page = await open();
   await session(page);
@@ -303,6 +324,7 @@ test("one goes back to an earlier turn, and takes the work elsewhere", async () 
   await button(page, "What it changed").nth(1).click();
   await page.getByRole("region", { name: "Checkpoints" }).getByText("+second").waitFor();
   await button(page, "Go back to after turn 1").click();
+  await page.getByRole("dialog").getByRole("button", { name: "Go back", exact: true }).click();
   await page.getByRole("group", { name: "difference" }).getByText("+first").last().waitFor();
   await page.getByLabel("Branch").fill("agents/page");
   await button(page, "Make it").click();

@@ -1,10 +1,10 @@
 // The changes that are held back until somebody decides on them, hunk by hunk.
-import { useState } from "react";
-import { Bot, History, SquareSplitHorizontal, User } from "lucide-react";
+import { useEffect, useRef, useState } from "react";
+import { Bot, History, SquareSplitHorizontal, User, X } from "lucide-react";
 import { ApiError, call, words } from "./api";
 import { Checkpoints } from "./Checkpoints";
 import { Diff } from "./Diff";
-import { change, useLayout } from "./layout";
+import { change as changeLayout, useLayout } from "./layout";
 import { usePending } from "./queries";
 import { toast } from "./Toasts";
 import { mixed, who } from "./words";
@@ -35,13 +35,16 @@ function Buttons({ of, what = "", status, busy, decide }: { of: string; what?: s
 
 /** Both sides of what cannot be had together. */
 function Conflicts({ conflicts }: { conflicts: FileConflict[] }) {
-  return conflicts.map((conflict) => (
+  return <>
+    <p className="problem">Nothing was written. Make these fit in your project and try again, rebase them, or reject them:</p>
+    {conflicts.map((conflict) => (
     <div key={conflict.file_path} className="problem">
       <code>{conflict.file_path}</code>: {conflict.reason}
       {conflict.ours !== null && <><h4>There now</h4><pre tabIndex={0}>{conflict.ours}</pre></>}
       {conflict.theirs !== null && <><h4>To be written</h4><pre tabIndex={0}>{conflict.theirs}</pre></>}
     </div>
-  ));
+    ))}
+  </>;
 }
 
 function Problem({ error }: { error: unknown }) {
@@ -55,14 +58,18 @@ function Problem({ error }: { error: unknown }) {
 
 function Change({ change, done }: { change: PendingChange; done: () => void }) {
   const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<unknown>();
+  const [failed, setFailed] = useState<{ error: unknown; hunk: string | undefined }>();
+  const card = useRef<HTMLDetailsElement>(null);
   const decide = async (verdict: Verdict, hunks: string[] = []) => {
+    const focused = card.current?.contains(document.activeElement);
     setBusy(true);
-    setError(undefined);
+    setFailed(undefined);
     try {
       await call(`/api/pending/${change.id}/${verdict}`, verdict === "rebase" ? {} : { hunks });
+      // The button that was pressed goes with what it was for.
+      if (focused) card.current?.querySelector("summary")?.focus();
     } catch (failure) {
-      setError(failure);
+      setFailed({ error: failure, hunk: hunks[0] });
     }
     setBusy(false);
     done();
@@ -75,11 +82,12 @@ function Change({ change, done }: { change: PendingChange; done: () => void }) {
         <span className="ml-auto" />
         <Buttons of={`hunk ${index + 1} of ${change.file_path}`} status={hunk.status} busy={busy} decide={(verdict) => void decide(verdict, [hunk.id])} />
       </header>
+      {failed?.hunk === hunk.id && <Problem error={failed.error} />}
       <Diff text={hunk.diff.trimEnd()} />
     </section>
   );
   return (
-    <details className="card" open={shownFirst(change)}>
+    <details ref={card} className="card" open={shownFirst(change)}>
       <summary>
         <code>{change.file_path}</code> <span className="badge">{change.operation}</span>{" "}
         {change.agents.map((agent) => <span key={who(agent)}><Badge agent={agent} />{" "}</span>)}
@@ -92,7 +100,7 @@ function Change({ change, done }: { change: PendingChange; done: () => void }) {
         <Buttons of={change.file_path} what={hunks.length > 1 ? " the file" : ""} status={change.status} busy={busy} decide={(verdict) => void decide(verdict)} />
         {change.status === "stale" && <button disabled={busy} onClick={() => void decide("rebase")} aria-label={`Rebase ${change.file_path}`}>Rebase</button>}
       </div>
-      <Problem error={error} />
+      {failed && failed.hunk === undefined && <Problem error={failed.error} />}
     </details>
   );
 }
@@ -101,6 +109,9 @@ function Change({ change, done }: { change: PendingChange; done: () => void }) {
 function All({ sessionId, changes, done }: { sessionId: string; changes: PendingChange[]; done: () => void }) {
   const [error, setError] = useState<unknown>();
   const [busy, setBusy] = useState(false);
+  // What was in the way may be gone once anything was decided.
+  const state = changes.map((it) => [it.id, it.status, ...it.hunks.map((hunk) => hunk.status)].join(" ")).join("\n");
+  useEffect(() => setError(undefined), [state]);
   const some = (verdict: Verdict) => changes.filter((change) => change.status !== "superseded" && [change.status, ...change.hunks.map((hunk) => hunk.status)].some((status) => verdicts(status).includes(verdict)));
   const decide = async (verdict: Verdict) => {
     setBusy(true);
@@ -131,23 +142,27 @@ interface Props {
   sessionId: string;
   turn: number;
   agents: number;
+  /** What a task was asked for, in short. */
+  asked: (task: string) => string | undefined;
 }
 
-export function Changes({ sessionId, turn, agents }: Props) {
+export function Changes({ sessionId, turn, agents, asked }: Props) {
   const { data, error, refetch } = usePending(sessionId, turn);
   const { sides } = useLayout();
   const [past, setPast] = useState(false);
   const shown = data?.filter((change) => change.status !== "superseded") ?? [];
   const note = mixed(shown.flatMap((change) => change.agents));
   const done = () => void refetch();
+  const close = () => changeLayout((it) => ({ ...it, changes: false }));
   return (
-    <aside className="changes" aria-label="Changes">
+    <aside className="changes" aria-label="Changes" onKeyDown={(event) => event.key === "Escape" && close()}>
       <header className="flex items-center gap-2">
         <h2>Changes</h2>
-        <button className="icon ml-auto" aria-pressed={sides} aria-label="Both sides beside each other" title="Side by side" onClick={() => change((it) => ({ ...it, sides: !it.sides }))}><SquareSplitHorizontal /></button>
+        <button className="icon ml-auto" aria-pressed={sides} aria-label="Both sides beside each other" title="Side by side" onClick={() => changeLayout((it) => ({ ...it, sides: !it.sides }))}><SquareSplitHorizontal /></button>
         <button className="icon" aria-pressed={past} aria-label="Checkpoints" title="Checkpoints" onClick={() => setPast(!past)}><History /></button>
+        <button className="icon" aria-label="Close the changes" title="Close" onClick={close}><X /></button>
       </header>
-      {past && <Checkpoints sessionId={sessionId} turn={turn + agents} />}
+      {past && <Checkpoints sessionId={sessionId} turn={turn + agents} asked={asked} />}
       {note && <p className="muted">{note}</p>}
       {error && <p className="problem" role="alert">{words(error)}</p>}
       {data && shown.length === 0 && <p className="muted">Nothing yet. What an agent edits is held here until you decide on it.</p>}

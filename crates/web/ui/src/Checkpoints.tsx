@@ -1,6 +1,7 @@
 // What the worktree held after each turn: looked at, gone back to, and taken elsewhere.
 import { useState } from "react";
 import { call, words } from "./api";
+import { sure } from "./Ask";
 import { Badge } from "./Changes";
 import { Diff } from "./Diff";
 import { again, useComparison, useNow, useTurns } from "./queries";
@@ -21,7 +22,7 @@ function Compared({ sessionId, turn }: { sessionId: string; turn: Checkpoint }) 
   );
 }
 
-export function Checkpoints({ sessionId, turn }: { sessionId: string; turn: number }) {
+export function Checkpoints({ sessionId, turn, asked }: { sessionId: string; turn: number; asked: (task: string) => string | undefined }) {
   const { data, error } = useTurns(sessionId, turn);
   const [open, setOpen] = useState<string>();
   const [branch, setBranch] = useState("");
@@ -34,6 +35,11 @@ export function Checkpoints({ sessionId, turn }: { sessionId: string; turn: numb
     } catch (failure) {
       toast(words(failure), "bad");
     }
+  };
+  const back = async (it: Checkpoint, number: number) => {
+    const text = "Its worktree gets the files that it had then. What it holds now is kept as a checkpoint of its own; your project is not touched.";
+    if (!(await sure(`Go back to after turn ${number}?`, text, "Go back"))) return;
+    await act(`The worktree is as it was after turn ${number}.`, () => call(`/api/sessions/${sessionId}/restore`, { turn: it.turn }));
   };
   const save = async () => {
     const response = await fetch(`/api/sessions/${sessionId}/export`);
@@ -53,10 +59,10 @@ export function Checkpoints({ sessionId, turn }: { sessionId: string; turn: numb
         {data?.map((it, index) => (
           <li key={it.turn} className="border-t border-line py-1">
             <div className="row mt-0">
-              <span>{index + 1}.</span><Badge agent={it.agent} /><span className="muted">{ago(it.started_at, now)}, {it.state}</span>
+              <span className="min-w-0 truncate" title={asked(it.turn)}>{index + 1}. {asked(it.turn)}</span><Badge agent={it.agent} /><span className="muted">{ago(it.started_at, now)}, {it.state}</span>
               <button className="ml-auto" aria-expanded={open === it.turn} onClick={() => setOpen(open === it.turn ? undefined : it.turn)}>What it changed</button>
               <button aria-label={`Go back to after turn ${index + 1}`}
-                onClick={() => void act(`The worktree is as it was after turn ${index + 1}.`, () => call(`/api/sessions/${sessionId}/restore`, { turn: it.turn }))}>Go back here</button>
+                onClick={() => void back(it, index + 1)}>Go back here</button>
             </div>
             {open === it.turn && <Compared sessionId={sessionId} turn={it} />}
           </li>

@@ -1,6 +1,6 @@
 // Where a message is written. One button sends, stops or queues, whichever makes sense.
-import { useRef, useState, type ClipboardEvent, type DragEvent, type KeyboardEvent } from "react";
-import { X } from "lucide-react";
+import { useEffect, useRef, useState, type ClipboardEvent, type DragEvent, type KeyboardEvent } from "react";
+import { Info, X } from "lucide-react";
 import { LONGEST_MESSAGE, call, words } from "./api";
 import { slash } from "./words";
 import type { Choice, Command, ConfigOption, Content, Provider } from "./generated/wire";
@@ -16,6 +16,12 @@ interface Props {
   /** What the agent of this chat told that it offers; else what its provider is known to. */
   commands: Command[] | undefined;
   options: ConfigOption[] | undefined;
+  /** Whether the server is reached, and whether the session was removed. */
+  online: boolean;
+  gone: boolean;
+  /** Called with each text that was sent. */
+  sent: (text: string) => void;
+  showAgents: () => void;
 }
 
 type Image = Extract<Content, { type: "image" }>;
@@ -32,42 +38,57 @@ const read = (file: File): Promise<Image> =>
   });
 
 function useKept(key: string): [string, (next: string) => void] {
-  const [value, set] = useState(() => localStorage.getItem(key) ?? "");
+  const read = () => localStorage.getItem(key) ?? "";
+  const [kept, set] = useState(() => ({ key, value: read() }));
+  const value = kept.key === key ? kept.value : read();
   const keep = (next: string) => {
-    set(next);
+    set({ key, value: next });
     if (next === "") localStorage.removeItem(key);
     else localStorage.setItem(key, next);
   };
   return [value, keep];
 }
 
-function Picker({ label, choices, value, choose }: { label: string; choices: Choice[]; value: string; choose: (id: string) => void }) {
+interface Pick {
+  label: string;
+  choices: Choice[];
+  /** What the agent says that it is set to. */
+  current: unknown;
+  value: string;
+  choose: (id: string) => void;
+}
+
+function Picker({ label, choices, current, value, choose }: Pick) {
   if (choices.length === 0) return null;
+  const now = choices.find((choice) => choice.id === current)?.name;
   const known = choices.some((choice) => choice.id === value) ? value : "";
   return (
     <label className="inline">{label}{" "}
       <select value={known} onChange={(event) => choose(event.target.value)}>
-        <option value="">as it is</option>
+        <option value="">{now === undefined ? "as it is" : `as it is (${now})`}</option>
         {choices.map((choice) => <option key={choice.id} value={choice.id} title={choice.description}>{choice.name}</option>)}
       </select>
     </label>
   );
 }
 
-export function Composer({ sessionId, chatId, agent, setAgent, providers, running, chip, commands, options }: Props) {
+export function Composer({ sessionId, chatId, agent, setAgent, providers, running, chip, commands, options, online, gone, sent, showAgents }: Props) {
   const [text, write] = useKept(`draft:${chatId}`);
-  const [model, setModel] = useKept(`model:${agent}`);
-  const [mode, setMode] = useKept(`mode:${agent}`);
-  const [thinking, setThinking] = useKept(`thinking:${agent}`);
+  const [model, setModel] = useKept(`model:${chatId}:${agent}`);
+  const [mode, setMode] = useKept(`mode:${chatId}:${agent}`);
+  const [thinking, setThinking] = useKept(`thinking:${chatId}:${agent}`);
   const [auto, setAuto] = useState(false);
   const [images, setImages] = useState<Image[]>([]);
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<string>();
   const [at, setAt] = useState(0);
+  /** The text whose completions were sent away. */
+  const [closed, close] = useState<string>();
   const box = useRef<HTMLTextAreaElement>(null);
   const sending = useRef(Promise.resolve());
   const unsure = useRef<{ said: string; id: string | undefined }>(undefined);
   const chosen = providers.find((provider) => provider.name === agent);
+  const set = (category: string) => options?.find((it) => it.category === category)?.value;
   const offered = (category: string, known: Choice[] | undefined) => options?.find((it) => it.category === category)?.choices ?? known ?? [];
   const models = offered("model", chosen?.models);
   const modes = offered("mode", chosen?.modes);
@@ -75,8 +96,13 @@ export function Composer({ sessionId, chatId, agent, setAgent, providers, runnin
   const empty = text.trim() === "" && images.length === 0;
   const does = running === undefined ? "Send" : empty ? "Stop" : "Queue";
   const begun = slash(text);
-  const fitting = begun === undefined ? [] : (commands ?? chosen?.commands ?? []).filter((it) => it.name.startsWith(begun) && it.name !== begun);
+  const fitting = begun === undefined || closed === text ? [] : (commands ?? chosen?.commands ?? []).filter((it) => it.name.startsWith(begun) && it.name !== begun);
   const highlighted = fitting[Math.min(at, fitting.length - 1)];
+  const list = useRef<HTMLUListElement>(null);
+  useEffect(() => void list.current?.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" }), [highlighted]);
+  useEffect(() => {
+    if (online) setError(undefined);
+  }, [online]);
 
   const stop = async () => {
     setBusy(true);
@@ -106,6 +132,7 @@ export function Composer({ sessionId, chatId, agent, setAgent, providers, runnin
       try {
         await call(`/api/sessions/${sessionId}/messages`, { ...message, request_id: id }, "POST", LONGEST_MESSAGE);
         unsure.current = undefined;
+        sent(text);
       } catch (failure) {
         unsure.current = { said, id };
         setError(words(failure));
@@ -134,8 +161,9 @@ export function Composer({ sessionId, chatId, agent, setAgent, providers, runnin
   const pictures = (data: DataTransfer) => [...data.files].filter((file) => file.type.startsWith("image/"));
   const paste = (event: ClipboardEvent | DragEvent, data: DataTransfer) => {
     const files = pictures(data);
+    if (data.files.length > files.length) setError("Only pictures can be attached.");
+    if (data.files.length > 0) event.preventDefault();
     if (files.length === 0) return;
-    event.preventDefault();
     void attach(files);
   };
   const complete = (command: Command) => write(`/${command.name} `);
@@ -147,6 +175,9 @@ export function Composer({ sessionId, chatId, agent, setAgent, providers, runnin
     } else if (highlighted && (event.key === "Tab" || event.key === "Enter") && !event.shiftKey) {
       event.preventDefault();
       complete(highlighted);
+    } else if (highlighted && event.key === "Escape") {
+      event.preventDefault();
+      close(text);
     } else if (event.key === "Enter" && !event.shiftKey && !event.nativeEvent.isComposing) {
       event.preventDefault();
       if (does !== "Stop") act();
@@ -157,10 +188,10 @@ export function Composer({ sessionId, chatId, agent, setAgent, providers, runnin
       onDragOver={(event) => event.preventDefault()} onDrop={(event) => paste(event, event.dataTransfer)}>
       {error && <p className="problem" role="alert">{error}</p>}
       {fitting.length > 0 && (
-        <ul className="completion" role="listbox" id={`slash-${chatId}`} aria-label="Commands">
+        <ul ref={list} className="completion" role="listbox" id={`slash-${chatId}`} aria-label="Commands">
           {fitting.map((command) => (
             <li key={command.name} id={`slash-${chatId}-${command.name}`} role="option" aria-selected={command === highlighted} onMouseDown={(event) => { event.preventDefault(); complete(command); }}>
-              <code>/{command.name}</code> <span className="muted">{command.description ?? command.hint}</span>
+              <code>/{command.name}</code> <span className="muted">{command.hint && <code>{command.hint}</code>} {command.description}</span>
             </li>
           ))}
         </ul>
@@ -177,7 +208,7 @@ export function Composer({ sessionId, chatId, agent, setAgent, providers, runnin
       )}
       <textarea ref={box} aria-label="Message" value={text} rows={3} autoFocus placeholder={agent === "demo" ? "Try: say hello, or: write notes.txt hello" : "Ask for something"}
         aria-autocomplete="list" aria-controls={fitting.length > 0 ? `slash-${chatId}` : undefined} aria-activedescendant={highlighted && `slash-${chatId}-${highlighted.name}`}
-        onChange={(event) => { write(event.target.value); setAt(0); }} onKeyDown={key} onPaste={(event) => paste(event, event.clipboardData)} />
+        onChange={(event) => { write(event.target.value); setAt(0); setError(undefined); }} onKeyDown={key} onPaste={(event) => paste(event, event.clipboardData)} />
       <div className="row">
         <label className="inline">Agent{" "}
           <select value={agent} onChange={(event) => setAgent(event.target.value)}>
@@ -188,13 +219,14 @@ export function Composer({ sessionId, chatId, agent, setAgent, providers, runnin
             ))}
           </select>
         </label>
-        <Picker label="Model" choices={models} value={model} choose={setModel} />
-        <Picker label="Mode" choices={modes} value={mode} choose={setMode} />
-        <Picker label="Thinking" choices={levels} value={thinking} choose={setThinking} />
+        <button type="button" className="icon" aria-label="Others, and how to get them" title="Others, and how to get them" onClick={showAgents}><Info /></button>
+        <Picker label="Model" current={set("model")} choices={models} value={model} choose={setModel} />
+        <Picker label="Mode" current={set("mode")} choices={modes} value={mode} choose={setMode} />
+        <Picker label="Thinking" current={set("thought_level")} choices={levels} value={thinking} choose={setThinking} />
         <label className="inline" title="The agent's questions for permission are answered with yes"><input type="checkbox" checked={auto} onChange={(event) => setAuto(event.target.checked)} /> Act without asking</label>
         {chip && <span className="badge">{chip}</span>}
         {chosen?.reason && <span className="muted">{chosen.reason}{chosen.hint && <> To mend it: <code>{chosen.hint}</code></>}</span>}
-        <button type="submit" className="primary ml-auto" disabled={(does === "Stop" && busy) || (does === "Send" && empty)}>{does}</button>
+        <button type="submit" className="primary ml-auto" disabled={gone || (does === "Stop" && busy) || (does === "Send" && empty)}>{does}</button>
       </div>
     </form>
   );

@@ -141,9 +141,11 @@ export interface EntryProps {
   asked: Entry | undefined;
   /** It was taken back before its turn. */
   dropped: boolean;
+  /** Its turn waits for an answer to a question. */
+  asks: boolean;
 }
 
-export const EntryView = memo(({ entry, state, outcome, sessionId, asked, dropped, above, below }: EntryProps & Neighbours) => {
+export const EntryView = memo(({ entry, state, outcome, sessionId, asked, dropped, asks, above, below }: EntryProps & Neighbours) => {
   const streaming = entry.status === "streaming";
   if (entry.role === "notice") return <div className="notice">{entry.parts.map((part, i) => <Piece key={i} part={part} streaming={false} />)}</div>;
   const mine = entry.role === "user";
@@ -154,8 +156,8 @@ export const EntryView = memo(({ entry, state, outcome, sessionId, asked, droppe
         ? <p key={i} className="said">{part.text}</p>
         : <Piece key={i} part={part} streaming={streaming && i === entry.parts.length - 1} />))}
       {mine && state === "queued" && <Waiting entry={entry} above={above} below={below} />}
-      {!mine && streaming && entry.parts.length === 0 && <p className="muted">thinking…</p>}
-      {entry.error && <p className="problem">{entry.error}</p>}
+      {!mine && streaming && (asks || entry.parts.length === 0) && <p className="muted">{asks ? "waits for your answer" : "thinking…"}</p>}
+      {entry.error && entry.error !== outcome?.reason && <p className="problem">{entry.error}</p>}
       {dropped && <p className="muted">dropped</p>}
       {!mine && outcome && (state === "failed" || state === "cancelled") && (
         <p className="muted row">{state}, decided by {outcome.decided_by}: {outcome.reason} {asked && <Retry asked={asked} sessionId={sessionId} />}</p>

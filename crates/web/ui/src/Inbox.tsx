@@ -53,7 +53,7 @@ export function Inbox({ open, sessions, close }: { open: Interaction[]; sessions
         return (
           <div key={asked.id}>
             {session && (
-              <p className="muted mb-0 mt-4">in <a href={`#${session.id}`} onClick={(event) => { event.preventDefault(); change((layout) => show(layout, session.id)); close(); }}>{session.title ?? "a session"}</a></p>
+              <p className="muted mb-0 mt-4">in <a className="title" href={`#${session.id}`} onClick={(event) => { event.preventDefault(); change((layout) => show(layout, session.id)); close(); }}>{session.title ?? "a session"}</a></p>
             )}
             <Question whole question={asked} answered={() => void again("/api/interactions")} />
           </div>

@@ -1,5 +1,5 @@
 // Text as agents write it. A growing text is divided into blocks, of which only the last is parsed again.
-import { memo, useRef } from "react";
+import { memo, useRef, type ReactNode } from "react";
 import ReactMarkdown, { type Components } from "react-markdown";
 import rehypeHighlight from "rehype-highlight";
 import remarkGfm from "remark-gfm";
@@ -18,10 +18,15 @@ const hasCode = (text: string): boolean => /^ {0,3}(```|~~~)/m.test(text);
 /** Characters of one block that are parsed. More of them without a blank line is no prose, and parsing it would take too long. */
 const PARSED = 20_000;
 
+/** What no browser may open, or what would open this page once more, is text. */
+function Elsewhere({ href, children }: { href: string; children: ReactNode }) {
+  return /^(https?|mailto):/i.test(href) ? <a href={href} target="_blank" rel="noreferrer noopener">{children}</a> : <>{children}</>;
+}
+
 /** A picture from elsewhere would tell its owner that it was looked at, so it stays a link. */
 const PARTS: Components = {
-  img: ({ src, alt }) => <a href={String(src ?? "")}>{alt || "picture"}</a>,
-  a: ({ href, children }) => <a href={href} target="_blank" rel="noreferrer noopener">{children}</a>,
+  img: ({ src, alt }) => <Elsewhere href={String(src ?? "")}>{alt || "picture"}</Elsewhere>,
+  a: ({ href, children }) => <Elsewhere href={href ?? ""}>{children}</Elsewhere>,
   pre: ({ children }) => <pre tabIndex={0}>{children}</pre>,
 };
 

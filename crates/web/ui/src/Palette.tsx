@@ -3,6 +3,7 @@ import { useEffect, useRef } from "react";
 import { Command } from "cmdk";
 import { change, close as closePane, MOST_PANES, show, split, useLayout, type Theme } from "./layout";
 import { newSession } from "./Sidebar";
+import { ago } from "./words";
 import type { Project, Session } from "./generated/wire";
 
 interface Props {
@@ -10,12 +11,13 @@ interface Props {
   sessions: Session[];
   opened: (session: Session) => void;
   ask: () => void;
+  agents: () => void;
   close: () => void;
 }
 
 const THEMES: Theme[] = ["system", "light", "dark"];
 
-export function Palette({ projects, sessions, opened, ask, close }: Props) {
+export function Palette({ projects, sessions, opened, ask, agents, close }: Props) {
   const layout = useLayout();
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => {
@@ -37,7 +39,7 @@ export function Palette({ projects, sessions, opened, ask, close }: Props) {
               const project = projects.find((other) => other.id === it.project_id)?.name ?? "";
               return (
                 <Command.Item key={it.id} value={`${it.title ?? ""} ${project} ${it.id}`} onSelect={() => { close(); opened(it); }}>
-                  {it.title ?? `Session ${it.id.slice(-4)}`} <span className="muted">{project}</span>
+                  <span className="title">{it.title ?? `Session ${it.id.slice(-4)}`}</span> <span className="muted">{project}, {ago(it.created_at, Date.now())}</span>
                 </Command.Item>
               );
             })}
@@ -45,6 +47,7 @@ export function Palette({ projects, sessions, opened, ask, close }: Props) {
           <Command.Group heading="Commands">
             {projects.map((project) => item(`New session in ${project.name}`, () => void newSession(project).then((it) => it && opened(it))))}
             {item("Show questions", ask)}
+            {item("Show agents", agents)}
             {open && item("Write a message", () => document.querySelectorAll<HTMLElement>("[aria-label=Message]")[layout.active]?.focus())}
             {open && layout.panes.length < MOST_PANES && item("Split the pane", () => change((it) => split(it)))}
             {open && item("Close the pane", () => change((it) => closePane(it, it.active)))}

@@ -3,6 +3,7 @@ import { useEffect, useMemo, useState } from "react";
 import { Columns2, FileDiff, MoreVertical, Plus, X } from "lucide-react";
 import * as Menu from "@radix-ui/react-dropdown-menu";
 import { ApiError, call, words } from "./api";
+import { sure, wordFor } from "./Ask";
 import { Changes } from "./Changes";
 import { Composer } from "./Composer";
 import { Conversation } from "./Conversation";
@@ -10,9 +11,9 @@ import { Plan, Usage } from "./Entry";
 import { change, close, MOST_PANES, pick, split, useLayout, type Pane } from "./layout";
 import { useSession } from "./live";
 import { again, useAgentSessions, useNow } from "./queries";
-import { inChat, runningTask } from "./timeline";
+import { askedFor, byTask, inChat, runningTask, textOf } from "./timeline";
 import { toast } from "./Toasts";
-import { chip } from "./words";
+import { chip, titleFrom, UNTITLED } from "./words";
 import type { Chat, Provider, Session } from "./generated/wire";
 
 interface Props {
@@ -22,6 +23,7 @@ interface Props {
   loaded: boolean;
   providers: Provider[];
   opened: (session: Session) => void;
+  agents: () => void;
 }
 
 const ask = async (act: () => Promise<unknown>) => {
@@ -33,19 +35,30 @@ const ask = async (act: () => Promise<unknown>) => {
   }
 };
 
-const rename = (path: string, title: string) => {
-  const wanted = window.prompt("A new title", title);
-  if (wanted !== null && wanted.trim() !== "") void ask(() => call(path, { title: wanted }, "PATCH"));
+const rename = async (path: string, title: string) => {
+  const wanted = await wordFor("A new title", title, "Rename");
+  if (wanted !== undefined) await ask(() => call(path, { title: wanted }, "PATCH"));
+};
+
+const closeChat = async (chat: Chat) => {
+  const text = "What was said in it can be looked at no more. The changes that wait, and the session's other chats, stay.";
+  if (await sure(`Close ${chat.title ?? "the chat"}?`, text, "Close it")) await ask(() => call(`/api/chats/${chat.id}`, undefined, "DELETE"));
 };
 
 const remove = async (session: Session) => {
+  const text = "Its chats can be looked at no more. If it holds work that is nowhere else, you are asked again.";
+  if (!(await sure(`Delete ${session.title ?? "the session"}?`, text, "Delete it"))) return;
   const path = `/api/sessions/${session.id}`;
   try {
     await call(path, undefined, "DELETE");
   } catch (failure) {
     if (!(failure instanceof ApiError && failure.code === "at_risk")) return toast(words(failure), "bad");
-    if (!window.confirm(`${failure.message}.\n\nDelete it all the same? The work is kept under a private ref of the project.`)) return;
-    await ask(() => call(`${path}?force=true`, undefined, "DELETE"));
+    if (!(await sure("Delete it all the same?", `${failure.message}. The work is kept under a private ref of the project.`, "Delete it"))) return;
+    try {
+      await call(`${path}?force=true`, undefined, "DELETE");
+    } catch (other) {
+      return toast(words(other), "bad");
+    }
   }
   change((layout) => ({ ...layout, panes: layout.panes.filter((pane) => pane.session !== session.id), active: 0 }));
   await again("/api/sessions");
@@ -64,7 +77,7 @@ function More({ label, items }: { label: string; items: [string, () => void][] }
   );
 }
 
-export function PaneView({ pane, index, session, loaded, providers, opened }: Props) {
+export function PaneView({ pane, index, session, loaded, providers, opened, agents }: Props) {
   if (session === undefined) {
     return (
       <main className="welcome">
@@ -72,18 +85,19 @@ export function PaneView({ pane, index, session, loaded, providers, opened }: Pr
       </main>
     );
   }
-  return <Shown pane={pane} index={index} session={session} providers={providers} opened={opened} />;
+  return <Shown pane={pane} index={index} session={session} providers={providers} opened={opened} agents={agents} />;
 }
 
-function Shown({ pane, index, session, providers, opened }: Omit<Props, "session" | "loaded"> & { session: Session }) {
+function Shown({ pane, index, session, providers, opened, agents: showAgents }: Omit<Props, "session" | "loaded"> & { session: Session }) {
   const layout = useLayout();
   const { timeline, link } = useSession(session.id);
   const now = useNow();
   const chat = session.chats.find((it) => it.id === pane.chat) ?? session.chats[0];
   const chatId = chat?.id ?? "";
-  const [agent, setAgent] = useState(() => localStorage.getItem("agent") ?? "demo");
+  const [chosen, setAgent] = useState<Record<string, string>>({});
+  const agent = chosen[chatId] ?? localStorage.getItem(`agent:${chatId}`) ?? localStorage.getItem("agent") ?? "demo";
   const agents = useAgentSessions(session.id, timeline.agents);
-  const entries = useMemo(() => inChat(timeline.entries, session.chats, chatId), [timeline.entries, session.chats, chatId]);
+  const entries = useMemo(() => byTask(inChat(timeline.entries, session.chats, chatId)), [timeline.entries, session.chats, chatId]);
   const open = useMemo(
     () => Object.values(timeline.asked).filter((asked) => !asked.settled && (asked.question.chat_id ?? chatId) === chatId).map((asked) => asked.question),
     [timeline.asked, chatId],
@@ -95,8 +109,21 @@ function Shown({ pane, index, session, providers, opened }: Omit<Props, "session
   }, [timeline.titles]);
 
   const choose = (name: string) => {
-    setAgent(name);
+    setAgent((before) => ({ ...before, [chatId]: name }));
+    localStorage.setItem(`agent:${chatId}`, name);
+    // The next new chat begins with it.
     localStorage.setItem("agent", name);
+  };
+  /** What was given no title is called by what is said first. */
+  const sent = (text: string) => {
+    const title = titleFrom(text);
+    if (title === undefined || entries.length > 0) return;
+    if (chat?.title === UNTITLED) void ask(() => call(`/api/chats/${chatId}`, { title }, "PATCH"));
+    if (session.title === UNTITLED) void ask(() => call(`/api/sessions/${session.id}`, { title }, "PATCH"));
+  };
+  const asked = (task: string) => {
+    const entry = askedFor(timeline, task);
+    return entry && titleFrom(textOf(entry));
   };
   const activate = () => change((it) => (it.active === index ? it : { ...it, active: index }));
   const addChat = () => ask(async () => {
@@ -104,20 +131,20 @@ function Shown({ pane, index, session, providers, opened }: Omit<Props, "session
     change((it) => pick(it, index, added.id));
   });
   const fork = (it: Chat) => ask(async () => {
-    const forked = await call<Chat>(`/api/chats/${it.id}/fork`, {});
+    const forked = await call<Chat>(`/api/chats/${it.id}/fork`, { title: `${it.title ?? "chat"} (fork)` });
     change((at) => pick(at, index, forked.id));
   });
   const known = agents.data?.find((it) => it.chat_id === chatId && it.agent === agent);
   const title = session.title ?? "session";
   const items: [string, () => void][] = [
-    ["Rename the session", () => rename(`/api/sessions/${session.id}`, title)],
+    ["Rename the session", () => void rename(`/api/sessions/${session.id}`, title)],
     ["New session here", () => void call<Session>("/api/sessions", { project_id: session.project_id }).then(opened, (failure: unknown) => toast(words(failure), "bad"))],
     ["Delete the session", () => void remove(session)],
   ];
   const chatItems = (it: Chat): [string, () => void][] => [
-    ["Rename the chat", () => rename(`/api/chats/${it.id}`, it.title ?? "")],
+    ["Rename the chat", () => void rename(`/api/chats/${it.id}`, it.title ?? "")],
     ["Fork the chat", () => void fork(it)],
-    ["Close the chat", () => void ask(() => call(`/api/chats/${it.id}`, undefined, "DELETE"))],
+    ["Close the chat", () => void closeChat(it)],
   ];
   return (
     <section className={`pane ${layout.active === index && layout.panes.length > 1 ? "active" : ""}`} aria-label={title} onFocusCapture={activate} onClickCapture={activate}>
@@ -125,7 +152,7 @@ function Shown({ pane, index, session, providers, opened }: Omit<Props, "session
         <nav className="flex min-w-0 items-center gap-1 overflow-x-auto" aria-label="Chats">
           {session.chats.map((it, number) => (
             <span key={it.id} className={`tab ${it.id === chatId ? "current" : ""}`}>
-              <button aria-current={it.id === chatId} onClick={() => change((at) => pick(at, index, it.id))}>{it.title ?? `Chat ${number + 1}`}</button>
+              <button aria-current={it.id === chatId} onClick={() => change((at) => pick(at, index, it.id))}><span className="title">{it.title ?? `Chat ${number + 1}`}</span></button>
               {it.id === chatId && <More label={`Chat ${it.title ?? number + 1}: more`} items={chatItems(it)} />}
             </span>
           ))}
@@ -134,20 +161,24 @@ function Shown({ pane, index, session, providers, opened }: Omit<Props, "session
         <span className={`link ml-auto ${link}`} role="status">
           {link === "offline" ? "offline, trying again" : link === "removed" ? "this session was removed" : link}
         </span>
-        <button className="icon" aria-pressed={layout.changes} aria-label="Changes" title="Changes" onClick={() => change((it) => ({ ...it, changes: !it.changes }))}><FileDiff /></button>
-        {layout.panes.length < MOST_PANES && <button className="icon" aria-label="Split the pane" title="Split" onClick={() => change((it) => split({ ...it, active: index }))}><Columns2 /></button>}
+        <button className="icon" aria-pressed={layout.changes && layout.active === index} aria-label="Changes" title="Changes"
+          onClick={() => change((it) => ({ ...it, active: index, changes: !(layout.changes && layout.active === index) }))}><FileDiff /></button>
+        {layout.panes.length < MOST_PANES && <button className="icon max-md:hidden" aria-label="Split the pane" title="Split" onClick={() => change((it) => split({ ...it, active: index }))}><Columns2 /></button>}
         <More label="Session: more" items={items} />
         <button className="icon" aria-label="Close the pane" title="Close the pane" onClick={() => change((it) => close(it, index))}><X /></button>
       </header>
       <div className="relative flex min-h-0 flex-1">
-        <main className="flex min-h-0 min-w-0 flex-1 flex-col">
+        {chat === undefined ? (
+          <main className="welcome"><h2>No chat is left here</h2><button className="primary" onClick={() => void addChat()}>New chat</button></main>
+        ) : <main className="flex min-h-0 min-w-0 flex-1 flex-col">
           <Conversation key={chatId} entries={entries} timeline={timeline} questions={open} sessionId={session.id} providers={providers} />
           <Plan entries={timeline.plans[chatId]} />
           <Usage usage={timeline.usage[chatId]} />
           <Composer key={`composer:${chatId}`} sessionId={session.id} chatId={chatId} agent={agent} setAgent={choose} providers={providers}
-            running={runningTask(timeline, chatId)} chip={chip(known, now)} commands={timeline.commands[chatId]} options={timeline.options[chatId]} />
-        </main>
-        {layout.changes && <Changes sessionId={session.id} turn={timeline.pending} agents={timeline.agents} />}
+            running={runningTask(timeline, chatId)} chip={chip(known, now)} commands={timeline.commands[chatId]} options={timeline.options[chatId]}
+            online={link === "online"} gone={link === "removed"} sent={sent} showAgents={showAgents} />
+        </main>}
+        {layout.changes && layout.active === index && <Changes sessionId={session.id} turn={timeline.pending} agents={timeline.agents} asked={asked} />}
       </div>
     </section>
   );

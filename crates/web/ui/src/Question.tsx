@@ -1,5 +1,5 @@
 // A question that an agent asks, with every answer that it offers.
-import { useState, type FormEvent } from "react";
+import { useRef, useState, type FormEvent } from "react";
 import { ApiError, call, words } from "./api";
 import { Tool } from "./Entry";
 import { Fields, untouched, type Schema } from "./Fields";
@@ -17,11 +17,15 @@ export function Question({ question, answered, whole = false }: Props) {
   const [error, setError] = useState<string>();
   const schema = (question.schema ?? {}) as Schema;
   const [values, setValues] = useState(() => untouched(schema));
+  const box = useRef<HTMLElement>(null);
   const answer = async (body: unknown) => {
+    const pane = box.current?.contains(document.activeElement) ? box.current.closest(".pane") : null;
     setBusy(true);
     setError(undefined);
     try {
       await call(`/api/interactions/${question.id}`, body);
+      // The button that was pressed goes with the question.
+      pane?.querySelector<HTMLElement>("[aria-label=Message]")?.focus();
       answered?.();
     } catch (failure) {
       // Somebody else was faster: the frame that says so is on its way and takes this question off the page.
@@ -36,7 +40,7 @@ export function Question({ question, answered, whole = false }: Props) {
     if (question.kind === "elicitation") void answer(question.url ? { action: "accept" } : { action: "accept", content: values });
   };
   return (
-    <section className="question" role="group" aria-label={`${question.agent} asks: ${question.title}`}>
+    <section ref={box} className="question" role="group" aria-label={`${question.agent} asks: ${question.title}`}>
       <p><strong>{question.agent}</strong> asks: {question.title}</p>
       {question.url && <p>{/^https?:/i.test(question.url) ? <a href={question.url} target="_blank" rel="noreferrer noopener">{question.url}</a> : question.url}</p>}
       {whole && question.tool_call && <Tool call={question.tool_call} />}

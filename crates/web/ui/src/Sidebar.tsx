@@ -3,7 +3,9 @@ import { Columns2, Plus } from "lucide-react";
 import { call, words } from "./api";
 import { change, split } from "./layout";
 import { OpenProject } from "./OpenProject";
+import { useNow } from "./queries";
 import { toast } from "./Toasts";
+import { ago } from "./words";
 import type { Interaction, Project, Session } from "./generated/wire";
 
 interface Props {
@@ -25,6 +27,7 @@ export const newSession = async (project: Project): Promise<Session | undefined>
 };
 
 export function Sidebar({ className, projects, sessions, current, waiting, opened }: Props) {
+  const now = useNow();
   const add = async (project: Project) => {
     const session = await newSession(project);
     if (session) opened(session);
@@ -44,7 +47,7 @@ export function Sidebar({ className, projects, sessions, current, waiting, opene
                 <li key={it.id} className="group flex items-center">
                   <a className="min-w-0 flex-1" href={`#${it.id}`} aria-current={it.id === current ? "page" : undefined}
                     onClick={(event) => { event.preventDefault(); opened(it); }}>
-                    {it.title ?? `Session ${it.id.slice(-4)}`}{asks > 0 && <span className="count static ml-2" title={`${asks} questions wait`}>{asks}</span>}
+                    <span className="title">{it.title ?? `Session ${it.id.slice(-4)}`}</span> <span className="muted text-xs">{ago(it.created_at, now)}</span>{asks > 0 && <span className="count static ml-2" title={`${asks} questions wait`}>{asks}</span>}
                   </a>
                   <button className="icon opacity-0 group-hover:opacity-100 focus-visible:opacity-100" aria-label={`Open ${it.title ?? "session"} beside`} title="Open beside"
                     onClick={() => change((layout) => split(layout, { session: it.id }))}><Columns2 /></button>

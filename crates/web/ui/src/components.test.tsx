@@ -4,6 +4,8 @@ import { afterEach, expect, it, vi } from "vitest";
 import { Badge } from "./Changes";
 import { Composer } from "./Composer";
 import { EntryView, Tool } from "./Entry";
+import { Markdown } from "./Markdown";
+import { Missing } from "./Agents";
 import { Question } from "./Question";
 import { EMPTY, reduce, type Entry } from "./timeline";
 import type { Frame, Interaction, Provider, ToolCall } from "./generated/wire";
@@ -19,7 +21,7 @@ const provider = (name: string, more: Partial<Provider> = {}): Provider => ({
 });
 
 const composer = (more: Partial<Parameters<typeof Composer>[0]> = {}) =>
-  render(<Composer sessionId="s" chatId="c" agent="demo" setAgent={() => {}} providers={[provider("demo")]} running={undefined} chip={undefined} commands={undefined} options={undefined} {...more} />);
+  render(<Composer sessionId="s" chatId="c" agent="demo" setAgent={() => {}} providers={[provider("demo")]} running={undefined} chip={undefined} commands={undefined} options={undefined} online gone={false} sent={() => {}} showAgents={() => {}} {...more} />);
 
 it.each(["history", "new session", "resumed", "resumed, last active 3m ago"])("the chip says %s", (chip) => {
   composer({ chip });
@@ -34,7 +36,10 @@ it("there is no chip on a fresh chat", () => {
 it("the one button is what makes sense", () => {
   const { rerender } = composer();
   const again = (running: string | undefined) =>
-    rerender(<Composer sessionId="s" chatId="c" agent="demo" setAgent={() => {}} providers={[]} running={running} chip={undefined} commands={undefined} options={undefined} />);
+    rerender(
+      <Composer sessionId="s" chatId="c" agent="demo" setAgent={() => {}} providers={[]} running={running} chip={undefined} commands={undefined} options={undefined}
+        online gone={false} sent={() => {}} showAgents={() => {}} />,
+    );
   expect(screen.getByRole<HTMLButtonElement>("button", { name: "Send" }).disabled).toBe(true);
   again("task");
   expect(screen.getByRole<HTMLButtonElement>("button", { name: "Stop" }).disabled).toBe(false);
@@ -100,7 +105,7 @@ it("a tool call shows what its terminal said", () => {
 it("a turn that did not come to its end says who decided that, and can be asked for again", () => {
   const entry: Entry = { id: "m", chatId: "c", taskId: "t", role: "assistant", agent: "demo", parts: [], status: "failed", error: "it broke", settling: false };
   const asked: Entry = { ...entry, id: "q", role: "user", parts: [{ kind: "text", text: "do it" }] };
-  render(<EntryView entry={entry} state="failed" outcome={{ decided_by: "watchdog", reason: "it took too long" }} sessionId="s" asked={asked} dropped={false} />);
+  render(<EntryView entry={entry} state="failed" outcome={{ decided_by: "watchdog", reason: "it took too long" }} sessionId="s" asked={asked} dropped={false} asks={false} />);
   screen.getByText(/failed, decided by watchdog: it took too long/);
   screen.getByRole("button", { name: "Retry" });
 });
@@ -174,4 +179,36 @@ it("an address is a link only if a browser may open it", () => {
   expect(container.querySelector("a")).toBeNull();
   rerender(<Question question={{ ...asked, url: "https://example.org/" }} />);
   expect(container.querySelector("a")?.getAttribute("href")).toBe("https://example.org/");
+});
+
+it("what a picker leaves as it is, is named; what was picked is the chat's own", () => {
+  const modes = [{ id: "ask", name: "Ask" }, { id: "auto", name: "Auto" }];
+  const options = [{ id: "mode", name: "Mode", category: "mode", value: "auto", choices: modes }];
+  composer({ options });
+  screen.getByRole("option", { name: "as it is (Auto)" });
+  fireEvent.change(screen.getByLabelText("Mode"), { target: { value: "ask" } });
+  cleanup();
+  composer({ options, chatId: "other" });
+  expect(screen.getByLabelText<HTMLSelectElement>("Mode").value).toBe("");
+});
+
+it("completions are sent away by Escape until one types on", () => {
+  composer({ commands: [{ name: "compact", description: "less", hint: "[how]" }] });
+  const box = screen.getByLabelText("Message");
+  fireEvent.change(box, { target: { value: "/c" } });
+  expect(screen.getByRole("option", { name: /compact/ }).textContent).toBe("/compact [how] less");
+  fireEvent.keyDown(box, { key: "Escape" });
+  expect(screen.queryByRole("option", { name: /compact/ })).toBeNull();
+  fireEvent.change(box, { target: { value: "/co" } });
+  screen.getByRole("option", { name: /compact/ });
+});
+
+it("only what a browser may open elsewhere is a link", () => {
+  const { container } = render(<Markdown text={"![logo](https://example.org/a.png) [run](javascript:alert(1)) ![x](data:image/png;base64,AA==) [here](#x)"} streaming={false} />);
+  expect([...container.querySelectorAll("a")].map((it) => [it.getAttribute("href"), it.target, it.rel])).toEqual([["https://example.org/a.png", "_blank", "noreferrer noopener"]]);
+});
+
+it("agents that cannot be chosen say why, and how to have them", () => {
+  const { container } = render(<Missing providers={[provider("demo"), provider("off", { enabled: false }), provider("goose", { status: "not_found", reason: "not found on PATH", hint: "npm i goose" })]} />);
+  expect([...container.querySelectorAll("dd")].map((it) => it.textContent)).toEqual(["disabled in the configuration", "not found on PATHnpm i goose"]);
 });

@@ -30,12 +30,12 @@ export function show(layout: Layout, session: string): Layout {
   return { ...layout, panes: layout.panes.map((pane, index) => (index === layout.active ? { session } : pane)) };
 }
 
-/** Puts a pane beside the active one, with the same session unless another is given. */
+/** Puts a pane beside the active one, with the same session unless another is given. Two leave no room for changes unless one asks for them. */
 export function split(layout: Layout, pane?: Pane): Layout {
   const beside = pane ?? layout.panes[layout.active];
   if (beside === undefined || layout.panes.length >= MOST_PANES) return layout;
   const at = layout.active + 1;
-  return { ...layout, panes: [...layout.panes.slice(0, at), beside, ...layout.panes.slice(at)], active: at };
+  return { ...layout, panes: [...layout.panes.slice(0, at), beside, ...layout.panes.slice(at)], active: at, changes: false };
 }
 
 export function close(layout: Layout, at: number): Layout {
@@ -75,6 +75,7 @@ export function begin(): void {
   named();
   settle();
   addEventListener("hashchange", named);
+  addEventListener("popstate", named);
 }
 
 export function change(next: (layout: Layout) => Layout): void {
@@ -89,7 +90,9 @@ function settle(): void {
   localStorage.setItem(KEY, JSON.stringify(current));
   document.documentElement.style.colorScheme = current.theme === "system" ? "light dark" : current.theme;
   const session = current.panes[current.active]?.session ?? "";
-  if (location.hash.slice(1) !== session) history.replaceState(null, "", session === "" ? location.pathname : `#${session}`);
+  const before = location.hash.slice(1);
+  // Another session is another page to go back from.
+  if (before !== session) history[before === "" ? "replaceState" : "pushState"](null, "", session === "" ? location.pathname : `#${session}`);
 }
 
 function subscribe(listener: () => void): () => void {

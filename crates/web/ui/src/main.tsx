@@ -4,6 +4,8 @@ import { createRoot } from "react-dom/client";
 import { QueryClientProvider } from "@tanstack/react-query";
 import { Bell, Command as CommandIcon, Menu } from "lucide-react";
 import { words } from "./api";
+import { Agents } from "./Agents";
+import { Asks } from "./Ask";
 import { Inbox, useNotified } from "./Inbox";
 import { begin, change, show, useLayout } from "./layout";
 import { OpenProject } from "./OpenProject";
@@ -24,6 +26,7 @@ function App() {
   const [palette, setPalette] = useState(false);
   const [drawer, setDrawer] = useState(false);
   const [asking, setAsking] = useState(false);
+  const [agents, setAgents] = useState(false);
   const waiting = inbox.data?.length ?? 0;
   const active = sessions.data?.find((it) => it.id === layout.panes[layout.active]?.session);
   useNotified(inbox.data ?? []);
@@ -37,6 +40,9 @@ function App() {
       if ((event.ctrlKey || event.metaKey) && event.key === "k") {
         event.preventDefault();
         setPalette(true);
+      } else if (event.key === "Escape" && !event.defaultPrevented) {
+        setDrawer(false);
+        setAsking(false);
       } else if (event.altKey && /^[1-9]$/.test(event.key)) {
         const at = Number(event.key) - 1;
         change((it) => (at < it.panes.length ? { ...it, active: at } : it));
@@ -67,12 +73,13 @@ function App() {
         </button>
       </header>
       <div className="relative flex min-h-0 flex-1">
+        {drawer && <div className="absolute inset-0 z-10 bg-black/30 md:hidden" aria-hidden="true" onClick={() => setDrawer(false)} />}
         <Sidebar className={drawer ? "absolute inset-y-0 left-0 z-20 flex shadow-lg" : "hidden md:flex"} projects={projects.data ?? []}
           sessions={sessions.data ?? []} current={active?.id} opened={opened} waiting={inbox.data ?? []} />
-        <div className="flex min-w-0 flex-1">
+        <div className="flex min-w-0 flex-1 overflow-x-auto">
           {layout.panes.map((pane, index) => (
             <PaneView key={`${index}:${pane.session}`} pane={pane} index={index} session={sessions.data?.find((it) => it.id === pane.session)}
-              loaded={sessions.data !== undefined} providers={providers.data ?? []} opened={opened} />
+              loaded={sessions.data !== undefined} providers={providers.data ?? []} opened={opened} agents={() => setAgents(true)} />
           ))}
           {layout.panes.length === 0 && (
             <main className="welcome">
@@ -88,7 +95,9 @@ function App() {
         </div>
         {asking && <Inbox open={inbox.data ?? []} sessions={sessions.data ?? []} close={() => setAsking(false)} />}
       </div>
-      {palette && <Palette close={() => setPalette(false)} projects={projects.data ?? []} sessions={sessions.data ?? []} opened={opened} ask={() => setAsking(true)} />}
+      {palette && <Palette close={() => setPalette(false)} projects={projects.data ?? []} sessions={sessions.data ?? []} opened={opened} ask={() => setAsking(true)} agents={() => setAgents(true)} />}
+      {agents && <Agents providers={providers.data ?? []} close={() => setAgents(false)} />}
+      <Asks />
     </div>
   );
 }

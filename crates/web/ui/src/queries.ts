@@ -12,14 +12,17 @@ const PROVIDERS_MS = 15_000;
 export const client = new QueryClient({ defaultOptions: { queries: { retry: false, staleTime: 0, refetchOnWindowFocus: true } } });
 
 /** Reads a path: again whenever `turn` changes, and every `every` milliseconds. What was read stays while the next is on its way. */
-function useRead<T>(path: string, turn = 0, every: number | false = false): UseQueryResult<T> {
-  return useQuery<T>({ queryKey: [path, turn], queryFn: () => call<T>(path), refetchInterval: every, placeholderData: keepPreviousData });
+function useRead<T>(path: string, turn = 0, every: number | false = false, hidden = false): UseQueryResult<T> {
+  return useQuery<T>({
+    queryKey: [path, turn], queryFn: () => call<T>(path), refetchInterval: every, refetchIntervalInBackground: hidden, placeholderData: keepPreviousData,
+  });
 }
 
 export const useProjects = () => useRead<Project[]>("/api/projects", 0, PROVIDERS_MS);
 export const useSessions = (turn = 0) => useRead<Session[]>("/api/sessions", turn, PROVIDERS_MS);
 export const useProviders = (turn = 0) => useRead<Provider[]>("/api/providers", turn, PROVIDERS_MS);
-export const useInbox = () => useRead<Interaction[]>("/api/interactions", 0, INBOX_MS);
+/** Also while the tab is hidden: that is when notifications matter. */
+export const useInbox = () => useRead<Interaction[]>("/api/interactions", 0, INBOX_MS, true);
 export const usePending = (session: string, turn: number) => useRead<PendingChange[]>(`/api/sessions/${session}/pending`, turn);
 export const useAgentSessions = (session: string, turn: number) => useRead<AgentSession[]>(`/api/sessions/${session}/agent-sessions`, turn);
 export const useTurns = (session: string, turn: number) => useRead<Checkpoint[]>(`/api/sessions/${session}/turns`, turn);

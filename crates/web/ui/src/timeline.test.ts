@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { EMPTY, inChat, reduce, runningTask, withHistory } from "./timeline";
+import { byTask, EMPTY, inChat, reduce, runningTask, withHistory, type Entry } from "./timeline";
 import type { Frame, Message, ToolCall } from "./generated/wire";
 
 const ids = { chat_id: "c", message_id: "m", task_id: "t" };
@@ -94,4 +94,16 @@ it("says how a question was settled, and by whom, where it was settled", () => {
   const settled = reduce(asked, [{ seq: 2, type: "interaction_resolved", id: "i", outcome: { action: "selected", option_id: "yes" }, decided_by: "user" }]);
   expect(settled.asked.i?.settled?.decidedBy).toBe("user");
   expect(settled.entries).toMatchObject([{ chatId: "c", role: "notice", parts: [{ text: "Edit a.txt: Allow this edit, decided by user" }] }]);
+});
+
+it("puts what belongs to one task together, where it was asked for", () => {
+  const said = (id: string, taskId?: string): Entry => ({ id, chatId: "c", taskId, role: "user", agent: "demo", parts: [], status: "complete", error: undefined, settling: false });
+  const entries = [said("q1", "1"), said("a1", "1"), said("q2", "2"), said("q3", "3"), said("note"), said("a2", "2"), said("a3", "3")];
+  expect(byTask(entries).map((it) => it.id)).toEqual(["q1", "a1", "q2", "a2", "q3", "a3", "note"]);
+});
+
+it("forgets a plan when the next turn begins", () => {
+  const planned = reduce(EMPTY, [{ seq: 1, type: "plan", chat_id: "c", entries: [{ content: "x", status: "pending", priority: "high" }] }]);
+  expect(planned.plans.c).toHaveLength(1);
+  expect(reduce(planned, [{ seq: 2, type: "task_updated", chat_id: "c", task_id: "t", state: "running" } as Frame]).plans.c).toEqual([]);
 });

@@ -140,6 +140,8 @@ function apply(state: Timeline, known: Map<string, number>, before: Timeline, fr
       const task = frame.task_id;
       if (task === undefined) return;
       own(state, before, "tasks")[task] = { state: frame.state, outcome: frame.outcome, chatId: frame.chat_id };
+      // A plan is one turn's.
+      if (frame.state === "running" && state.plans[chat] !== undefined) state.plans = { ...state.plans, [chat]: [] };
       return;
     }
     case "pending_changed":
@@ -242,6 +244,23 @@ export function inChat(entries: readonly Entry[], chats: readonly Chat[], chatId
   const parent = entries[last]?.chatId;
   if (parent === undefined) return own;
   return [...inChat(entries.slice(0, last + 1), chats, parent), ...own];
+}
+
+/** What belongs to one task stands together, where its first entry is: messages that wait are said before what is answered meanwhile. */
+export function byTask(entries: readonly Entry[]): Entry[] {
+  const places = new Map<string, Entry[]>();
+  const order: Entry[][] = [];
+  for (const entry of entries) {
+    const place = entry.taskId === undefined ? undefined : places.get(entry.taskId);
+    if (place) {
+      place.push(entry);
+      continue;
+    }
+    const fresh = [entry];
+    order.push(fresh);
+    if (entry.taskId !== undefined) places.set(entry.taskId, fresh);
+  }
+  return order.flat();
 }
 
 /** What a human said to have a task done, as it was said. */

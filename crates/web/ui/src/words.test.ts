@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { AgentSession } from "./generated/wire";
-import { ago, blocks, chip, mixed, plain, sides, slash, withoutHeader } from "./words";
+import { ago, blocks, chip, mixed, plain, sides, slash, titleFrom, withoutHeader } from "./words";
 
 const now = Date.parse("2026-01-02T00:00:00Z");
 
@@ -63,4 +63,10 @@ it("knows a command that is being written", () => {
   expect(slash("/com")).toBe("com");
   expect(slash("/compact now")).toBeUndefined();
   expect(slash("say /x")).toBeUndefined();
+});
+
+it("takes a title from what was said first", () => {
+  expect(titleFrom("\n  fix the \u202eparser\nand more")).toBe("fix the parser");
+  expect(titleFrom(" \n\t")).toBeUndefined();
+  expect(titleFrom("x".repeat(80))).toBe(`${"x".repeat(60)}…`);
 });

@@ -25,6 +25,20 @@ export function chip(session: AgentSession | undefined, now: number): string | u
   }
 }
 
+/** What the server calls what was given no title. */
+export const UNTITLED = "New session";
+
+/** Characters of a title that is taken from what was said. */
+const TITLE = 60;
+
+/** A title from the first line that was said; none if there is no word in it. Marks that turn text around stay out. */
+export function titleFrom(said: string): string | undefined {
+  const line = said.split("\n").find((it) => it.trim() !== "")?.replace(/[\u202a-\u202e\u2066-\u2069]/g, "").trim();
+  if (line === undefined || line === "") return undefined;
+  const letters = [...line];
+  return letters.length > TITLE ? `${letters.slice(0, TITLE).join("").trimEnd()}…` : line;
+}
+
 /** Who made a change. */
 export const who = (agent: string | null): string => agent ?? "manual";
 

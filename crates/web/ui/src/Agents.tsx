@@ -1,0 +1,33 @@
+// The agents that cannot be chosen: why, and how to have them.
+import { useEffect, useRef } from "react";
+import { X } from "lucide-react";
+import type { Provider } from "./generated/wire";
+
+export const isReady = (provider: Provider): boolean => provider.enabled && provider.status === "ready";
+
+const state = (provider: Provider): string => (!provider.enabled ? "disabled in the configuration" : provider.reason ?? provider.status.replace("_", " "));
+
+export function Missing({ providers }: { providers: Provider[] }) {
+  return (
+    <dl>
+      {providers.filter((it) => !isReady(it)).map((provider) => (
+        <div key={provider.name}>
+          <dt>{provider.label}</dt>
+          <dd>{state(provider)}{provider.hint && <><br /><code>{provider.hint}</code></>}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+export function Agents({ providers, close }: { providers: Provider[]; close: () => void }) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => dialog.current?.showModal(), []);
+  return (
+    <dialog ref={dialog} className="ask" aria-label="Agents" onClose={close} onClick={(event) => event.target === dialog.current && close()}>
+      <header className="flex items-center gap-2"><h2>Agents</h2><button className="icon ml-auto" aria-label="Close" onClick={close}><X /></button></header>
+      <p>Ready: {providers.filter(isReady).map((it) => it.label).join(", ") || "none"}.</p>
+      <Missing providers={providers} />
+    </dialog>
+  );
+}
