@@ -147,6 +147,7 @@ impl From<WorktreeError> for ApiError {
             E::AtRisk(_) => Self::new(StatusCode::CONFLICT, "at_risk", chain(&error)),
             E::NotPreserved { .. } => Self::new(StatusCode::CONFLICT, "not_preserved", chain(&error)),
             E::Io { source, .. } if source.kind() == ErrorKind::InvalidFilename => refused("name_too_long"),
+            E::TimedOut { .. } => Self::unavailable("timed_out", chain(&error)),
             E::GitMissing(_) => Self::unavailable("git_missing", chain(&error)),
             E::SetupFailed { .. } => refused("setup_failed"),
             E::AlreadyExists { .. } => Self::new(StatusCode::CONFLICT, "already_exists", chain(&error)),
@@ -154,7 +155,6 @@ impl From<WorktreeError> for ApiError {
             E::Incomplete { .. }
             | E::InvalidId { .. }
             | E::MalformedChange { .. }
-            | E::TimedOut { .. }
             | E::Failed { .. }
             | E::Unreadable { .. }
             | E::Io { .. } => Self::internal(&error),

@@ -5,7 +5,7 @@ use boocoder_store::TaskFilter;
 use boocoder_worktree::{Change as FileChange, CommitId, FileDiff, Step, TreeId, WorktreeError};
 
 use crate::command::DispatchError;
-use crate::decisions::{Files, Plan};
+use crate::decisions::{Files, Plan, to_its_end};
 use crate::dispatcher::Dispatcher;
 use crate::workspace::{Owner, Workspace, keep};
 
@@ -68,9 +68,13 @@ impl Dispatcher {
     /// [`DispatchError::Conflict`] while a turn runs, or if what the worktree holds cannot be kept;
     /// [`DispatchError::NotFound`] for an unknown turn.
     pub async fn restore(&self, id: SessionId, task: TaskId) -> Result<(), DispatchError> {
+        let this = self.clone();
+        to_its_end(async move { this.restore_to(id, task).await }).await
+    }
+
+    async fn restore_to(&self, id: SessionId, task: TaskId) -> Result<(), DispatchError> {
         let session = self.store().session(id).await?.ok_or(DispatchError::NotFound("session"))?;
-        let _one_at_a_time = self.shared.deciding.lock().await;
-        self.finish_open_decisions().await?;
+        let _one_at_a_time = self.one_at_a_time(session.project_id).await?;
         let tasks = TaskFilter { session_id: Some(id), ..TaskFilter::default() };
         self.refuse_while_running(&tasks, "the session").await?;
         let turns = self.checkpoints(id).await?;

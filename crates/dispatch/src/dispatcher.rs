@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use boocoder_backend::{AgentBackend, Registry};
 use boocoder_model::{
-    AgentName, DecidedBy, Message, MessageStatus, Seq, ServerId, SessionId, Task, TaskId, TaskState, TurnOutcome,
+    AgentName, DecidedBy, Message, MessageStatus, ProjectId, Seq, ServerId, SessionId, Task, TaskId, TaskState,
+    TurnOutcome,
 };
 use boocoder_store::{Change, Store, StoreError};
 use boocoder_usage_mapper::PriceTable;
@@ -78,9 +79,9 @@ pub(crate) struct Shared {
     pub(crate) broker: Broker,
     offers: Offers,
     pub(crate) workspaces: Workspaces,
-    /// Held while a decision on a pending change is carried out and written: one at a time, so that files and records
-    /// never tell of different ones.
-    pub(crate) deciding: Mutex<()>,
+    /// Held while a decision on a pending change is carried out and written: one at a time in a project, so that files and
+    /// records never tell of different ones.
+    pub(crate) deciding: std::sync::Mutex<BTreeMap<ProjectId, Arc<Mutex<()>>>>,
     /// What was last looked at for rows that are stale.
     pub(crate) looked: std::sync::Mutex<Looked>,
     /// This server, where several share the store.
@@ -183,7 +184,7 @@ impl Dispatcher {
             broker,
             offers,
             workspaces,
-            deciding: Mutex::default(),
+            deciding: std::sync::Mutex::default(),
             looked: std::sync::Mutex::default(),
             server: parts.server,
             outlives,
@@ -194,7 +195,7 @@ impl Dispatcher {
             lease,
         };
         let dispatcher = Self { shared: Arc::new(shared) };
-        dispatcher.finish_open_decisions().await?;
+        dispatcher.finish_open_decisions(None).await?;
         Ok(dispatcher)
     }
 

@@ -9,6 +9,7 @@ use boocoder_store::{Change, StoreError, TaskFilter};
 use boocoder_wire::{Frame, FrameBody};
 
 use crate::command::{DispatchError, SessionRisk};
+use crate::decisions::to_its_end;
 use crate::dispatcher::Dispatcher;
 use crate::env;
 use crate::log::Entry;
@@ -76,6 +77,11 @@ impl Dispatcher {
     ///
     /// [`WorktreeError::NotPreserved`]: boocoder_worktree::WorktreeError::NotPreserved
     pub async fn remove_session(&self, id: SessionId, force: bool) -> Result<(), DispatchError> {
+        let this = self.clone();
+        to_its_end(async move { this.remove_whole_session(id, force).await }).await
+    }
+
+    async fn remove_whole_session(&self, id: SessionId, force: bool) -> Result<(), DispatchError> {
         let session = self.store().session(id).await?.ok_or(DispatchError::NotFound("session"))?;
         let tasks = TaskFilter { session_id: Some(id), ..TaskFilter::default() };
         self.refuse_while_running(&tasks, "the session").await?;

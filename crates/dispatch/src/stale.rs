@@ -11,7 +11,7 @@ use boocoder_worktree::{Change as FileChange, CommitId, FileDiff, RepoPath, Repo
 
 use crate::command::DispatchError;
 use crate::comparing::{blob, read};
-use crate::decisions::{Files, Plan, files_alone};
+use crate::decisions::{Files, Plan, files_alone, to_its_end};
 use crate::dispatcher::Dispatcher;
 use crate::env;
 use crate::ledger::{Located, Origin, Side, Wanted, accepted, go, new_row, state, text_blobs};
@@ -51,12 +51,10 @@ impl Dispatcher {
         }
         let paths: BTreeSet<RepoPath> = open.iter().map(|row| base_path(row).parse()).collect::<Result<_, _>>()?;
         let entries = repository.entries(&head, &paths).await?;
-        let contents = read(&repository, open.iter().flat_map(|row| text_blobs(row)).collect()).await?;
         let mut changes = Vec::new();
         for row in open {
-            let there = entries.get(&base_path(row).parse()?).cloned();
-            let side = blob(&repository, row, accepted(row, &contents)).await?;
-            let is_stale = there != row.base && there != row.target && there != side;
+            let there = entries.get(&base_path(row).parse()?);
+            let is_stale = !is_known(&repository, row, rows, there).await?;
             changes.extend(marked(row, is_stale).map(|row| Change::RevisePending(Box::new(row))));
         }
         if changes.is_empty() {
@@ -82,14 +80,20 @@ impl Dispatcher {
     /// [`DispatchError::Clash`] if both changed the same lines; [`DispatchError::Conflict`] while a turn runs, or if it is
     /// not pending.
     pub async fn rebase(&self, id: PendingId) -> Result<PendingChange, DispatchError> {
-        let _one_at_a_time = self.shared.deciding.lock().await;
-        self.finish_open_decisions().await?;
-        let row = self.store().pending_change(id).await?.ok_or(DispatchError::NotFound("pending change"))?;
+        let this = self.clone();
+        to_its_end(async move { this.rebase_one(id).await }).await
+    }
+
+    async fn rebase_one(&self, id: PendingId) -> Result<PendingChange, DispatchError> {
+        let row = || async { self.store().pending_change(id).await?.ok_or(DispatchError::NotFound("pending change")) };
+        let project = self.project_of(&row().await?).await?;
+        let _one_at_a_time = self.one_at_a_time(project.id).await?;
+        let row = row().await?;
         if !row.is_open() {
             return Err(DispatchError::Conflict(format!("it is {}: only what is pending can be rebased", row.status)));
         }
         files_alone(&row)?;
-        let (project, owner) = (self.project_of(&row).await?, self.owner_of(&row).await?);
+        let owner = self.owner_of(&row).await?;
         if let Some(owner) = owner {
             self.refuse_while_busy(owner).await?;
         }
@@ -99,7 +103,11 @@ impl Dispatcher {
         let there = repository.entry(&head, &path).await?;
         let contents = read(&repository, text_blobs(&row)).await?;
         let side = blob(&repository, &row, accepted(&row, &contents)).await?;
-        if there == side && there == row.base {
+        let rows = match row.session_id {
+            Some(session) => self.store().pending_changes(session).await?,
+            None => Vec::new(),
+        };
+        if is_known(&repository, &row, &rows, there.as_ref()).await? {
             return Ok(row);
         }
         let merged = merged(&repository, &row, side, there.clone()).await?;
@@ -169,6 +177,10 @@ impl Dispatcher {
             hunk.status = PendingStatus::Pending;
         });
         rebased.status = state(&rebased);
+        if rebased.base == rebased.target {
+            // The project has it already: nothing is left to decide on.
+            rebased.status = PendingStatus::Superseded;
+        }
         rebased.decisions.push(PendingDecision {
             kind: PendingDecisionKind::Rebase,
             hunks: rebased.hunks.iter().map(|hunk| hunk.id).collect(),
@@ -180,6 +192,39 @@ impl Dispatcher {
         });
         Ok(rebased)
     }
+}
+
+/// Whether the project's HEAD holds, where a row starts, what is known of it: what the row, or an earlier one of its worktree on
+/// the same file, starts from or leads to. What was applied need not be committed.
+async fn is_known(
+    repository: &Repository,
+    row: &PendingChange,
+    rows: &[PendingChange],
+    there: Option<&BlobRef>,
+) -> Result<bool, DispatchError> {
+    if there == row.base.as_ref() || there == row.target.as_ref() {
+        return Ok(true);
+    }
+    let path = base_path(row);
+    let is_rebased = row.decisions.iter().any(|decision| decision.kind == PendingDecisionKind::Rebase);
+    let is_earlier = |other: &&PendingChange| {
+        !is_rebased && other.worktree_id == row.worktree_id && (other.created_at, other.id) < (row.created_at, row.id)
+    };
+    for other in rows.iter().filter(is_earlier).chain([row]) {
+        let contents = read(repository, text_blobs(other)).await?;
+        let side = blob(repository, other, accepted(other, &contents)).await?;
+        let before = other.base.as_ref();
+        let (was, is) = match &other.old_path {
+            Some(old) if old == path => (before, None),
+            Some(_) if other.file_path == path => (None, side.as_ref()),
+            None if other.file_path == path => (before, side.as_ref()),
+            Some(_) | None => continue,
+        };
+        if there == was || there == is {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Where the project has what a row starts from.

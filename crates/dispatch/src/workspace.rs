@@ -342,7 +342,13 @@ impl Workspaces {
         let id = record.id;
         let changes = vec![Change::AddWorktree(record)];
         match self.log.write(Entry { session: None, changes, frames: Vec::new() }).await {
-            Ok(()) => Ok(Workspace::new(id, checkout)),
+            Ok(()) => {
+                let mut workspace = Workspace::new(id, checkout);
+                if is_new && self.preparations.of(&project.path).setup.is_some() {
+                    self.note_setup(owner, &mut workspace).await?;
+                }
+                Ok(workspace)
+            }
             Err(error) => {
                 // Another server was first, and its worktree is the owner's.
                 let Some(record) = self.recorded(owner).await? else { return Err(error.into()) };
@@ -352,6 +358,22 @@ impl Workspaces {
                 self.open(owner, record, project).await
             }
         }
+    }
+}
+
+impl Workspaces {
+    /// What the setup command changed is nobody's.
+    async fn note_setup(&self, owner: Owner, workspace: &mut Workspace) -> Result<(), DispatchError> {
+        let tree = workspace.checkout.snapshot().await?.tree;
+        if tree == workspace.checkout.repository().tree(workspace.checkout.base_commit()).await? {
+            return Ok(());
+        }
+        let (changes, agents) = self.compare_by_hand(owner, workspace, None, &tree).await?;
+        let session = match owner {
+            Owner::Session(session) => Some(session),
+            Owner::Task(_) => None,
+        };
+        self.tell(session, changes, agents).await
     }
 }
 

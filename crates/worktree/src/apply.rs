@@ -33,7 +33,18 @@ enum Rules {
 struct Ready {
     step: Step,
     stamp: Option<Stamp>,
-    put: Put,
+}
+
+/// When a step is taken, among others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Order {
+    /// What is removed stands in the way of what is written.
+    MakesRoom,
+    /// The rules by which git turns contents into files. What is written after them is written by them.
+    Attributes,
+    /// Content is written before it is removed elsewhere.
+    Writes,
+    Removes,
 }
 
 impl Checkout {
@@ -74,6 +85,21 @@ impl Repository {
         self.identify(path, &seen, Rules::Stored).await
     }
 
+    /// The same, where one of these contents is expected: one that was stored against the rules is recognised as it is.
+    ///
+    /// # Errors
+    /// As [`Repository::holds`].
+    pub async fn holds_one_of(&self, path: &RepoPath, expected: &[&BlobRef]) -> Result<Found, WorktreeError> {
+        let seen = self.look(path).await?;
+        let by_rules = self.identify(path, &seen, Rules::Stored).await;
+        let is_expected = |found: &Found| expected.iter().any(|blob| self.is(found, Some(blob)));
+        if matches!(&by_rules, Ok(found) if is_expected(found) || !matches!(found, Found::File(_))) {
+            return by_rules;
+        }
+        let as_it_is = self.identify(path, &seen, Rules::None).await?;
+        if is_expected(&as_it_is) { Ok(as_it_is) } else { by_rules }
+    }
+
     /// Takes steps, all of them or none. One that was taken before is left alone, so whoever was cut short takes them
     /// all again.
     ///
@@ -97,35 +123,37 @@ impl Repository {
         for step in steps {
             ready.extend(self.prepare(step, steps).await?);
         }
-        // Content is written before it is removed elsewhere, unless what is removed stands in the way of the writing.
-        ready.sort_by_key(|Ready { step, .. }| match step.after {
-            None if steps.iter().any(|other| step.makes_room_for(other)) => 0,
-            Some(_) => 1,
-            None => 2,
-        });
+        ready.sort_by_key(|ready| order(&ready.step, steps));
+        let begins = ready.partition_point(|ready| order(&ready.step, steps) <= Order::Attributes);
+        let has_rules = ready[..begins].iter().any(|ready| order(&ready.step, steps) == Order::Attributes);
+        let rest = if has_rules { ready.split_off(begins) } else { Vec::new() };
+        let (mut done, mut result) = self.take(ready).await?;
+        if result.is_ok() && !rest.is_empty() {
+            let (more, ended) = match self.take(rest).await {
+                Ok(taken) => taken,
+                Err(error) => (Vec::new(), Err(error)),
+            };
+            done.extend(more);
+            result = ended;
+        }
+        Ok((done, result))
+    }
+
+    /// Takes steps one by one, once all that they write is at hand.
+    async fn take(&self, ready: Vec<Ready>) -> Result<(Vec<Step>, Result<(), WorktreeError>), WorktreeError> {
+        let mut puts = Vec::new();
+        for Ready { step, stamp } in ready {
+            let put = self.content(&step).await?;
+            puts.push((step, stamp, put));
+        }
         let root = self.root().to_owned();
-        let taken = blocking(move || Place::open(&root).map(|place| take(&place, ready)));
+        let taken = blocking(move || Place::open(&root).map(|place| take(&place, puts)));
         taken.await.map_err(WorktreeError::io("open", self.root()))
     }
 
-    /// Checks one step and fetches what it needs. None if there is nothing to do.
-    async fn prepare(&self, step: &Step, steps: &[Step]) -> Result<Option<Ready>, WorktreeError> {
-        let seen = self.look(&step.path).await?;
-        let mut found = self.identify(&step.path, &seen, Rules::Known).await?;
-        if !self.fits(step, &found) {
-            // Content that was stored against the project's rules for line endings is only recognised as it is.
-            found = self.identify(&step.path, &seen, Rules::None).await?;
-        }
-        let no_file = matches!(found, Found::Absent | Found::Directory | Found::BehindLink | Found::BehindFile);
-        if self.is(&found, step.after.as_ref()) || (no_file && step.after.is_none()) {
-            return Ok(None);
-        }
-        let makes_way = no_file && steps.iter().any(|other| other.makes_room_for(step));
-        let is_full = makes_way && found == Found::Directory && !self.will_be_empty(step, steps).await?;
-        if !self.is(&found, step.before.as_ref()) && (!makes_way || is_full) {
-            return Err(refusal(step, found));
-        }
-        let put = match &step.after {
+    /// What a step writes, by the rules for its path.
+    async fn content(&self, step: &Step) -> Result<Put, WorktreeError> {
+        Ok(match &step.after {
             None => Put::Nothing,
             Some(BlobRef { blob, mode }) if mode == LINK_MODE => {
                 Put::Link { target: self.command(["cat-file", "blob", blob]).stdout().await? }
@@ -135,8 +163,28 @@ impl Repository {
                 let content = self.command(["cat-file".into(), "--filters".into(), rules, blob]).stdout().await?;
                 Put::File { content, executable: mode == "100755" }
             }
-        };
-        Ok(Some(Ready { step: step.clone(), stamp: seen.stamp(), put }))
+        })
+    }
+
+    /// Checks one step. None if there is nothing to do.
+    async fn prepare(&self, step: &Step, steps: &[Step]) -> Result<Option<Ready>, WorktreeError> {
+        let seen = self.look(&step.path).await?;
+        let mut found = self.identify(&step.path, &seen, Rules::Known).await;
+        if !matches!(&found, Ok(found) if self.fits(step, found)) {
+            // Content that was stored against the project's rules for line endings is only recognised as it is.
+            found = self.identify(&step.path, &seen, Rules::None).await;
+        }
+        let found = found?;
+        let no_file = matches!(found, Found::Absent | Found::Directory | Found::BehindLink | Found::BehindFile);
+        if self.is(&found, step.after.as_ref()) || (no_file && step.after.is_none()) {
+            return Ok(None);
+        }
+        let makes_way = no_file && steps.iter().any(|other| other.makes_room_for(step));
+        let is_full = makes_way && found == Found::Directory && !self.will_be_empty(step, steps).await?;
+        if !self.is(&found, step.before.as_ref()) && (!makes_way || is_full) {
+            return Err(refusal(step, found));
+        }
+        Ok(Some(Ready { step: step.clone(), stamp: seen.stamp() }))
     }
 
     /// Whether the directory that is where a step writes is empty after the others, and so gone.
@@ -207,6 +255,15 @@ fn steps(changes: &[Change]) -> Result<Vec<Step>, WorktreeError> {
     Ok(steps?.into_iter().flatten().collect())
 }
 
+fn order(step: &Step, steps: &[Step]) -> Order {
+    match step.after {
+        None if steps.iter().any(|other| step.makes_room_for(other)) => Order::MakesRoom,
+        _ if step.path.as_path().file_name().is_some_and(|name| name == ".gitattributes") => Order::Attributes,
+        Some(_) => Order::Writes,
+        None => Order::Removes,
+    }
+}
+
 /// Why a step is not taken, given what was found instead.
 fn refusal(step: &Step, found: Found) -> WorktreeError {
     if found == Found::BehindLink {
@@ -217,9 +274,9 @@ fn refusal(step: &Step, found: Found) -> WorktreeError {
 }
 
 /// Takes the steps until one fails.
-fn take(place: &Place, ready: Vec<Ready>) -> (Vec<Step>, Result<(), WorktreeError>) {
+fn take(place: &Place, puts: Vec<(Step, Option<Stamp>, Put)>) -> (Vec<Step>, Result<(), WorktreeError>) {
     let mut done = Vec::new();
-    for Ready { step, stamp, put } in ready {
+    for (step, stamp, put) in puts {
         match place.put(&step.path, stamp, &put) {
             Ok(true) => done.push(step),
             Ok(false) => return (done, Err(Conflict::error(&step, Found::Changing))),

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
+use crate::checkout::exists;
 use crate::git::Group;
 use crate::place::Place;
 use crate::repository::blocking;
@@ -45,7 +46,14 @@ impl Repository {
             tracing::debug!(path = %worktree.root().display(), files = copied, "copied ignored files");
         }
         match &preparation.setup {
-            Some(setup) => self.run_setup(worktree, setup).await,
+            Some(setup) => {
+                self.run_setup(worktree, setup).await?;
+                if exists(worktree.root()).await? {
+                    return Ok(());
+                }
+                let (status, said) = ("success".to_owned(), "it took the worktree away".to_owned());
+                Err(WorktreeError::SetupFailed { command: setup.command.clone(), status, said })
+            }
             None => Ok(()),
         }
     }

@@ -37,7 +37,8 @@ impl Repository {
     /// Opens the repository that a directory belongs to. The directory may be anywhere inside its checkout.
     ///
     /// # Errors
-    /// [`WorktreeError::NotARepository`], [`WorktreeError::Bare`] or [`WorktreeError::Untrusted`].
+    /// [`WorktreeError::NotARepository`], [`WorktreeError::Bare`], [`WorktreeError::Untrusted`], or
+    /// [`WorktreeError::UnsafePath`] if its checkout is said to be elsewhere.
     pub async fn open(git: &Git, path: &Path) -> Result<Self, WorktreeError> {
         let not_a_repository = || WorktreeError::NotARepository { path: path.to_owned() };
         let path = tokio::fs::canonicalize(path).await.map_err(WorktreeError::io("open", path))?;
@@ -53,6 +54,10 @@ impl Repository {
             return Err(WorktreeError::Bare { path });
         }
         let root = rev_parse("--show-toplevel").await?;
+        if !path.starts_with(&root) {
+            let reason = "git takes another directory for its checkout: see core.worktree in its configuration";
+            return Err(WorktreeError::UnsafePath { path: path.display().to_string(), reason });
+        }
         let git_dir = rev_parse("--git-dir").await?;
         let common_dir = rev_parse("--git-common-dir").await?;
         let file_mode = ["config", "--type=bool", "--default=true", "--get", "core.fileMode"];

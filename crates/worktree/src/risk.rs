@@ -1,16 +1,19 @@
 //! What would be lost with a worktree, and its removal.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use crate::snapshot::is_broken_index;
 use crate::{Checkout, CommitId, TreeId, WorktreeError};
 
 /// Work in a worktree that is nowhere else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Risk {
-    /// Files that differ from the worktree's HEAD, untracked ones included. Ignored files are not work.
+    /// Files that differ from the worktree's HEAD, untracked and staged ones included, whatever its index calls unchanged.
+    /// Ignored files are not work.
     pub uncommitted: u64,
     /// Commits that the worktree's HEAD reaches and no branch, remote branch, tag or HEAD of the project does.
     pub unmerged: u64,
@@ -35,15 +38,47 @@ impl Checkout {
     /// # Errors
     /// What git says.
     pub async fn risk(&self) -> Result<Risk, WorktreeError> {
-        let status = ["status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames"];
-        let changed = self.repository.command(status).whole_tree().stdout().await?;
-        let uncommitted = changed.iter().filter(|byte| **byte == 0).count() as u64;
-
-        let unmerged = match self.repository.resolve("HEAD").await? {
-            Some(head) => self.unmerged(&head).await?,
+        let snapshot = self.snapshot().await?;
+        let head = self.repository.resolve("HEAD").await?;
+        let mut changed = self.changed(head.as_ref(), &snapshot.tree).await?;
+        changed.extend(self.staged(head.as_ref()).await?);
+        let uncommitted = (changed.len() + snapshot.missing.len()) as u64;
+        let unmerged = match &head {
+            Some(head) => self.unmerged(head).await?,
             None => 0,
         };
         Ok(Risk { uncommitted, unmerged })
+    }
+
+    /// The files in which a tree differs from a commit, or all of them without one.
+    async fn changed(&self, head: Option<&CommitId>, tree: &TreeId) -> Result<BTreeSet<Vec<u8>>, WorktreeError> {
+        let listing = match head {
+            Some(head) => {
+                let args = ["diff-tree", "-r", "-z", "--name-only", "--no-renames", head.as_str(), tree.as_str()];
+                self.repository.command(args).whole_tree().stdout().await?
+            }
+            None => {
+                let args = ["ls-tree", "-r", "-z", "--name-only", tree.as_str()];
+                self.repository.command(args).whole_tree().stdout().await?
+            }
+        };
+        Ok(names(&listing))
+    }
+
+    /// The files whose content is another in the worktree's own index than in a commit.
+    async fn staged(&self, head: Option<&CommitId>) -> Result<BTreeSet<Vec<u8>>, WorktreeError> {
+        let listing = match head {
+            Some(head) => {
+                let args = ["diff-index", "--cached", "-z", "--name-only", "--no-renames", head.as_str()];
+                self.repository.command(args).whole_tree().stdout().await
+            }
+            None => self.repository.command(["ls-files", "-z"]).whole_tree().stdout().await,
+        };
+        match listing {
+            // Nothing can be read from it any more.
+            Err(error) if is_broken_index(&error) => Ok(BTreeSet::new()),
+            listing => Ok(names(&listing?)),
+        }
     }
 
     async fn unmerged(&self, head: &CommitId) -> Result<u64, WorktreeError> {
@@ -121,4 +156,8 @@ impl Checkout {
         let nothing = |output: crate::git::Output| output.code == Some(0) && output.stdout.is_empty();
         Ok(nothing(status) && nothing(own))
     }
+}
+
+fn names(listing: &[u8]) -> BTreeSet<Vec<u8>> {
+    listing.split(|byte| *byte == 0).filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect()
 }

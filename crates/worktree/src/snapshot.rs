@@ -69,20 +69,41 @@ impl Checkout {
     async fn add_all(&self, index: &Path) -> Result<Vec<String>, WorktreeError> {
         /// The status of `git add --ignore-errors` when it left something out.
         const LEFT_OUT: i32 = 1;
-        // What is written outside the cone of a sparse checkout is work as any other; what only is not checked out stays.
-        let add =
-            self.repository.command(["add", "--all", "--sparse", "--ignore-errors"]).setting("GIT_INDEX_FILE", index);
-        let output = add.whole_tree().run().await?;
-        match output.code {
-            Some(0) => Ok(Vec::new()),
-            Some(LEFT_OUT) => Ok(output.stderr.lines().map(str::to_owned).collect()),
-            _ => Err(output.failure("git add --all")),
+        /// Files that are left out one by one, since their filters fail: git itself adds nothing at all then.
+        const UNFILTERED: usize = 20;
+        let mut unfiltered: Vec<String> = Vec::new();
+        loop {
+            // What is written outside the cone of a sparse checkout is work as any other; what only is not checked out stays.
+            let add = ["--no-literal-pathspecs", "add", "--all", "--sparse", "--ignore-errors"].map(str::to_owned);
+            let but = unfiltered.iter().map(|path| format!(":(top,exclude,literal){path}"));
+            let all = ["--", ":/"].map(str::to_owned).into_iter().filter(|_| !unfiltered.is_empty());
+            let add = self.repository.command(add.into_iter().chain(all).chain(but)).setting("GIT_INDEX_FILE", index);
+            let output = add.whole_tree().run().await?;
+            let left_out = unfiltered.iter().map(|path| format!("{path}: its filter fails"));
+            match output.code {
+                Some(0) => return Ok(left_out.collect()),
+                Some(LEFT_OUT) => return Ok(left_out.chain(output.stderr.lines().map(str::to_owned)).collect()),
+                _ => match without_filter(&output.stderr) {
+                    Some(path) if unfiltered.len() < UNFILTERED && !unfiltered.contains(&path) => unfiltered.push(path),
+                    _ => return Err(output.failure("git add --all")),
+                },
+            }
         }
     }
 }
 
+/// The file whose filter git could not run, from what it says.
+fn without_filter(stderr: &str) -> Option<String> {
+    let fatal = stderr.lines().find_map(|line| line.strip_prefix("fatal: "))?;
+    let quoted =
+        [("failed to encode '", "' from "), ("BOM is required in '", "' if "), ("BOM is prohibited in '", "' if ")];
+    let encoding = || quoted.iter().find_map(|(before, after)| Some(fatal.strip_prefix(before)?.rsplit_once(after)?.0));
+    let path = fatal.rsplit_once(": clean filter '").map(|(path, _)| path).or_else(encoding)?;
+    Some(path.to_owned())
+}
+
 /// Whether git cannot read an index; it says so in words alone.
-fn is_broken_index(error: &WorktreeError) -> bool {
+pub(crate) fn is_broken_index(error: &WorktreeError) -> bool {
     let WorktreeError::Failed { stderr, .. } = error else { return false };
     ["index file", "bad signature", "bad index"].iter().any(|words| stderr.contains(words))
 }

@@ -1,8 +1,9 @@
-//! Changes of more than lines: of every kind, of directories, and of repositories inside the worktree.
+//! Changes of more than lines, of every kind, and decisions on many of them at once.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::pending::{Bench, commit, git, tree, with_two_agents};
+use crate::pending::{Bench, commit, git, numbered, tree, with_two_agents};
+use crate::serving::Place;
 
 #[tokio::test]
 async fn every_kind_of_change_is_held_back_applied_and_taken_back() {
@@ -135,5 +136,79 @@ async fn a_repository_inside_the_worktree_is_gits_to_move_and_holds_up_nothing_e
     std::fs::remove_dir_all(bench.worktree().join("nest")).unwrap();
     assert_eq!(server.request("DELETE", &session, None).await.0, 204);
     assert!(!bench.worktree().exists());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn all_that_was_applied_is_taken_back_in_the_other_order() {
+    let place = with_two_agents();
+    commit(&place, "a.txt", &numbered(&[]));
+    let before = tree(place.path());
+    let server = place.serve().await;
+    let bench = Bench::new(&place, &server).await;
+    let all = |verdict: &str| format!("/api/sessions/{}/pending/{verdict}", bench.session);
+    for command in ["sed -i 's/^line 5$/five/' a.txt; echo 1 > b.txt", "sed -i 's/^line 6$/six/' a.txt; mv b.txt c.txt"]
+    {
+        bench.turn("demo", &format!("shell {command}")).await;
+        let (status, done) = server.request("POST", &all("apply"), None).await;
+        assert_eq!(status, 200, "{done}");
+    }
+    assert_eq!(tree(place.path()), tree(&bench.worktree()));
+    let (status, done) = server.request("POST", &all("revert"), None).await;
+    assert_eq!((status, tree(place.path())), (200, before), "{done}");
+    server.stop().await;
+}
+
+/// Whoever asked may go: what was begun is brought to its end, and not by whoever decides next.
+#[tokio::test]
+async fn a_decision_goes_on_when_nobody_waits_for_it() {
+    const FILES: usize = 60;
+    let place = with_two_agents();
+    for number in 0..FILES {
+        std::fs::write(place.path().join(format!("f{number}.txt")), "1\n").unwrap();
+    }
+    commit(&place, "a.txt", "1\n");
+    let server = place.serve().await;
+    let bench = Bench::new(&place, &server).await;
+    let mut delay = 40;
+    for round in 0..4 {
+        bench.turn("demo", &format!("shell for f in *.txt; do echo {round} > $f; done")).await;
+        let path = format!("/api/sessions/{}/pending/apply", bench.session);
+        let deciding = server.request("POST", &path, None);
+        let leaving = tokio::time::sleep(std::time::Duration::from_millis(delay));
+        tokio::select! { _ = deciding => delay /= 2, () = leaving => delay += 40 };
+        let pending = format!("/api/sessions/{}/pending", bench.session);
+        let is_decided = |rows: &Value| {
+            let rows = rows.as_array()?;
+            rows.iter().all(|row| row["status"] != "pending" && row["status"] != "stale").then_some(())
+        };
+        server.until(&pending, is_decided).await;
+        assert_eq!(tree(place.path()), tree(&bench.worktree()), "round {round}");
+    }
+    server.stop().await;
+}
+
+/// What takes long in one project holds up no decision in another.
+#[tokio::test]
+async fn projects_are_decided_on_side_by_side() {
+    let (slow, quick) = (with_two_agents(), Place::new());
+    commit(&slow, ".gitattributes", "*.txt filter=slow\n");
+    git(slow.path(), &["config", "filter.slow.smudge", "sleep 5; cat"]);
+    let server = slow.serve().await;
+    let benches = (Bench::new(&slow, &server).await, Bench::new(&quick, &server).await);
+    for bench in [&benches.0, &benches.1] {
+        bench.turn("demo", "shell echo 1 > new.txt").await;
+    }
+    let path = |bench: &Bench<'_>| format!("/api/sessions/{}/pending/apply", bench.session);
+    let (of_slow, of_quick) = (path(&benches.0), path(&benches.1));
+    let mut deciding = Box::pin(server.request("POST", &of_slow, None));
+    tokio::select! {
+        _ = &mut deciding => panic!("the slow one was first"),
+        () = async {
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+            assert_eq!(server.request("POST", &of_quick, None).await.0, 200);
+        } => {}
+    }
+    assert_eq!(deciding.await.0, 200);
     server.stop().await;
 }

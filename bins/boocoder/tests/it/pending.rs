@@ -327,6 +327,42 @@ async fn a_project_that_moves_on_makes_changes_stale_and_they_can_be_rebased() {
     server.stop().await;
 }
 
+/// What was applied and is not committed is no move of the project; what it committed itself is nothing to decide on.
+#[tokio::test]
+async fn what_was_applied_makes_nothing_stale() {
+    let place = with_two_agents();
+    commit(&place, "a.txt", &numbered(&[]));
+    let server = place.serve().await;
+    let bench = Bench::new(&place, &server).await;
+    bench.turn("demo", "shell sed -i 's/^line 3$/three/' a.txt; echo 1 > new.txt").await;
+    let all = format!("/api/sessions/{}/pending/apply", bench.session);
+    assert_eq!(server.request("POST", &all, None).await.0, 200);
+    bench.turn("demo", "shell sed -i 's/^line 25$/xxv/' a.txt").await;
+    let row = bench.open().await;
+    assert_eq!(row["status"], "pending", "{row}");
+    let path = format!("/api/pending/{}/rebase", row["id"].as_str().unwrap());
+    let (status, same) = server.request("POST", &path, None).await;
+    assert_eq!((status, &same["id"]), (200, &row["id"]), "there is nothing to bring it onto: {same}");
+    assert_eq!(bench.working("a.txt"), numbered(&[(3, "three"), (25, "xxv")]));
+    bench.decided(&row, "apply", &[]).await;
+    bench.turn("demo", "shell echo 2 > new.txt").await;
+    assert_eq!(bench.open().await["status"], "pending", "also of a file that HEAD does not have");
+
+    // The project makes the same edit, beside one of its own.
+    bench.turn("demo", "shell echo 1 > new.txt; sed -i 's/^line 35$/xxxv/' a.txt").await;
+    let lines = numbered(&[(3, "three"), (10, "ten"), (25, "xxv"), (35, "xxxv")]);
+    commit(&place, "a.txt", &lines);
+    let stale = bench.open().await;
+    assert_eq!(stale["status"], "stale", "{stale}");
+    let path = format!("/api/pending/{}/rebase", stale["id"].as_str().unwrap());
+    let (status, rebased) = server.request("POST", &path, None).await;
+    assert_eq!((status, &rebased["status"]), (200, &json!("superseded")), "{rebased}");
+    assert_eq!(bench.working("a.txt"), lines);
+    let risk = server.get(&format!("/api/sessions/{}/worktree-risk", bench.session)).await;
+    assert_eq!(risk["pending"], 0, "{risk}");
+    server.stop().await;
+}
+
 /// All that git sees in a checkout, as a tree.
 pub(crate) fn tree(dir: &Path) -> String {
     let index = tempfile::NamedTempFile::new().expect("a file");

@@ -238,3 +238,24 @@ async fn what_nobody_knows_of_is_cleared_away_unless_it_holds_work() {
     assert_eq!(std::fs::read_to_string(precious.join("work.txt")).unwrap(), "work");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn what_setup_changed_is_nobodys() {
+    let place = with_two_agents();
+    commit(&place, "a.txt", &numbered(&[]));
+    place.configure("[worktrees]\nsetup = \"echo more >> a.txt; echo made > made.txt\"\n");
+    let server = place.serve().await;
+    let bench = Bench::new(&place, &server).await;
+    bench.turn("demo", "shell sed -i 's/^line 5$/five/' a.txt").await;
+    let rows = server.get(&format!("/api/sessions/{}/pending", bench.session)).await;
+    let rows = rows.as_array().unwrap().iter().filter(|row| row["status"] == "pending");
+    let mut told: Vec<_> = rows
+        .map(|row| {
+            let agents = row["hunks"].as_array().unwrap().iter().map(|hunk| hunk["agent"].clone());
+            (row["file_path"].as_str().unwrap(), agents.collect::<Vec<_>>())
+        })
+        .collect();
+    told.sort_by_key(|(path, _)| *path);
+    assert_eq!(told, [("a.txt", vec![json!("demo"), Value::Null]), ("made.txt", vec![Value::Null])]);
+    server.stop().await;
+}

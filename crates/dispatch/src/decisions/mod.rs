@@ -8,10 +8,12 @@ mod queue;
 pub use self::queue::NATIVE_AGENT;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError};
 
-use boocoder_model::{HunkId, PendingChange, PendingId, Project, SessionId, TaskState};
+use boocoder_model::{HunkId, PendingChange, PendingId, Project, ProjectId, SessionId, TaskState};
 use boocoder_store::{Change, StoreError, TaskFilter};
 use boocoder_worktree::WorktreeError;
+use tokio::sync::OwnedMutexGuard;
 
 pub(crate) use self::open::Plan;
 pub(crate) use self::place::Files;
@@ -37,6 +39,20 @@ struct Chosen {
     hunks: BTreeSet<HunkId>,
 }
 
+/// Does something to its end, even if whoever waits for it goes away: a plan that was written down is carried out or taken back,
+/// and not left to the next decision.
+pub(crate) async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, DispatchError>> + Send + 'static,
+) -> Result<T, DispatchError> {
+    match tokio::spawn(work).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(DispatchError::ShuttingDown),
+        },
+    }
+}
+
 /// Refuses a change that only git itself can write.
 pub(crate) fn files_alone(row: &PendingChange) -> Result<(), DispatchError> {
     if row.is_submodule() {
@@ -46,17 +62,35 @@ pub(crate) fn files_alone(row: &PendingChange) -> Result<(), DispatchError> {
 }
 
 impl Dispatcher {
-    /// Carries out what a human decides on pending changes, or on some of their hunks: on all of them or on none. Doing it
-    /// again is harmless.
+    /// Waits until nothing else is decided on in a project, and until what was begun there and never recorded is finished.
+    pub(crate) async fn one_at_a_time(&self, project: ProjectId) -> Result<OwnedMutexGuard<()>, DispatchError> {
+        let lock = {
+            let mut locks = self.shared.deciding.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(locks.entry(project).or_default())
+        };
+        let guard = lock.lock_owned().await;
+        self.finish_open_decisions(Some(project)).await?;
+        Ok(guard)
+    }
+
+    /// Carries out what a human decides on pending changes, or on some of their hunks: on all of them or on none, and to the
+    /// end, even if whoever asked for it goes away. Doing it again is harmless.
     ///
     /// # Errors
     /// [`DispatchError::Clash`] if a file has changed in the same places, or, for what is reverted, at all;
     /// [`DispatchError::Conflict`] if one was decided otherwise; [`DispatchError::NotFound`] for a change or a hunk that
-    /// there is not; [`DispatchError::Invalid`] for refusals in several worktrees; [`WorktreeError::Submodule`] for one of a
+    /// there is not; [`DispatchError::Invalid`] for several projects, or refusals in several worktrees; [`WorktreeError::Submodule`] for one of a
     /// repository inside the project.
     pub async fn decide(&self, verdict: Verdict, picks: &[Pick]) -> Result<Vec<PendingChange>, DispatchError> {
-        let _one_at_a_time = self.shared.deciding.lock().await;
-        self.finish_open_decisions().await?;
+        let (this, picks) = (self.clone(), picks.to_vec());
+        to_its_end(async move { this.decide_on(verdict, &picks).await }).await
+    }
+
+    async fn decide_on(&self, verdict: Verdict, picks: &[Pick]) -> Result<Vec<PendingChange>, DispatchError> {
+        let Some(first) = picks.first() else { return Ok(Vec::new()) };
+        let first = self.store().pending_change(first.id).await?.ok_or(DispatchError::NotFound("pending change"))?;
+        let project = self.project_of(&first).await?.id;
+        let _one_at_a_time = self.one_at_a_time(project).await?;
         let mut done = Vec::new();
         // One project, or one worktree, at a time.
         let mut groups: Vec<(Place, Vec<Chosen>)> = Vec::new();
@@ -68,6 +102,10 @@ impl Dispatcher {
                 continue;
             }
             let place = self.place_of(&chosen.row, verdict).await?;
+            if place.project.id != project {
+                let text = "these changes are of several projects: decide on each's alone";
+                return Err(DispatchError::Invalid(text.to_owned()));
+            }
             let Some((_, rows)) = groups.iter_mut().find(|(other, _)| *other == place) else {
                 groups.push((place, vec![chosen]));
                 continue;
@@ -84,7 +122,12 @@ impl Dispatcher {
             let text = "these changes are of several worktrees: decide on each's alone";
             return Err(DispatchError::Invalid(text.to_owned()));
         }
-        for (place, rows) in groups {
+        for (place, mut rows) in groups {
+            // What a later change started from is written before it, and taken back after it.
+            rows.sort_by_key(|chosen| (chosen.row.created_at, chosen.row.id));
+            if verdict == Verdict::Revert {
+                rows.reverse();
+            }
             done.extend(self.decide_at(&place, verdict, rows).await?);
         }
         done.sort_by_key(|row| picks.iter().position(|pick| pick.id == row.id));

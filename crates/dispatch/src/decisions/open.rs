@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use boocoder_model::{BlobRef, DecisionId, HunkId, OpenDecision, PendingChange, PendingId, Project, RawJson};
+use boocoder_model::{
+    BlobRef, DecisionId, HunkId, OpenDecision, PendingChange, PendingId, Project, ProjectId, RawJson,
+};
 use boocoder_store::Change;
 use boocoder_worktree::{Repository, Step, WorktreeError};
 use jiff::Timestamp;
@@ -154,11 +156,12 @@ impl Dispatcher {
         Ok(self.write(None, vec![Change::EndDecision { id }]).await?)
     }
 
-    /// Finishes the decisions that were begun and never recorded: this server's own, for one is carried out at a time, and
+    /// Finishes the decisions, of one project or of all, that were begun and never recorded: this server's own, for one is carried out at a time, and
     /// those of other servers that were begun so long ago that their servers must have gone.
-    pub(crate) async fn finish_open_decisions(&self) -> Result<(), DispatchError> {
+    pub(crate) async fn finish_open_decisions(&self, project: Option<ProjectId>) -> Result<(), DispatchError> {
         let now = env::now();
-        for open in self.store().open_decisions().await? {
+        let is_meant = |open: &OpenDecision| project.is_none_or(|project| open.project_id == project);
+        for open in self.store().open_decisions().await?.into_iter().filter(is_meant) {
             let age = now.duration_since(open.at).unsigned_abs();
             if open.server != self.shared.server && age <= limits::OPEN_DECISION {
                 continue;

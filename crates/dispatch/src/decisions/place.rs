@@ -103,7 +103,9 @@ impl Dispatcher {
             let from = Located { path: from.path(row).parse()?, blob: blob(repository, row, from).await? };
             let to_path: RepoPath = to.path(row).parse()?;
             let to = Located { path: to_path, blob: blob(repository, row, to).await? };
-            let found = match look(repository, &mut steps, &from.path).await? {
+            let last = row.decisions.iter().rev().find_map(|decision| decision.after.as_ref());
+            let expected: Vec<&BlobRef> = [from.blob.as_ref(), to.blob.as_ref(), last].into_iter().flatten().collect();
+            let found = match look(repository, &mut steps, &from.path, &expected).await? {
                 Ok(found) => found,
                 Err(reason) => {
                     clashes.push(refusal(&from.path, reason));
@@ -118,7 +120,7 @@ impl Dispatcher {
             let ids = ids.filter(|side| side.mode.starts_with("100") && !contents.contains_key(&side.blob));
             contents.extend(read(repository, ids.map(|side| side.blob.clone()).collect()).await?);
             let is_there = from.path != to.path && found.is_none() && from.blob.is_some() && {
-                look(repository, &mut steps, &to.path).await? == Ok(to.blob.clone())
+                look(repository, &mut steps, &to.path, &expected).await? == Ok(to.blob.clone())
             };
             let after = match (exact, go(found.as_ref(), &from, &to, &contents)) {
                 (Last::Elsewhere, _) => {
@@ -140,7 +142,7 @@ impl Dispatcher {
             if from.path == to.path {
                 steps.add(to.path, found.clone(), after.clone());
             } else {
-                match look(repository, &mut steps, &to.path).await? {
+                match look(repository, &mut steps, &to.path, &expected).await? {
                     Ok(there) if there.is_none() || there == after => steps.add(to.path, there, after.clone()),
                     Ok(_) | Err(_) => {
                         clashes.push(refusal(&to.path, "there is another file in its place".to_owned()));
@@ -229,9 +231,10 @@ async fn look(
     repository: &Repository,
     steps: &mut Steps,
     path: &RepoPath,
+    expected: &[&BlobRef],
 ) -> Result<Result<Option<BlobRef>, String>, DispatchError> {
     if let Some(planned) = steps.planned(path) {
         return Ok(Ok(planned.clone()));
     }
-    Ok(steps.found(path, repository.holds(path).await?))
+    Ok(steps.found(path, repository.holds_one_of(path, expected).await?))
 }

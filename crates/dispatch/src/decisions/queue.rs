@@ -101,7 +101,7 @@ impl Dispatcher {
         let contents = read(&repository, sides.collect()).await?;
         let origin = Origin { session_id: Some(session), agent, ..Origin::default() };
         let row = new_row(&file, None, &contents, &origin, env::now(), &mut env::new_id);
-        let _one_at_a_time = self.shared.deciding.lock().await;
+        let _one_at_a_time = self.one_at_a_time(project.id).await?;
         let rows = self.store().pending_changes(session).await?;
         let earlier = rows
             .into_iter()

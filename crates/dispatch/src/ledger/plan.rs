@@ -72,12 +72,17 @@ impl Steps {
 
     /// Those that do anything; or the paths at which something is in the way that none of them removes, with what it is.
     pub(crate) fn into_steps(self) -> Result<Vec<Step>, Vec<(RepoPath, String)>> {
-        let steps = self.sides.into_iter().map(|(path, (before, after))| Step { path, before, after });
-        let steps: Vec<_> = steps.filter(|step| step.before != step.after).collect();
-        let is_stuck = |step: &&Step| step.after.is_some() && !steps.iter().any(|other| other.makes_room_for(step));
+        let steps: Vec<_> =
+            self.sides.into_iter().map(|(path, (before, after))| Step { path, before, after }).collect();
+        // One that removes goes with one that writes in its place, and the other way round.
+        let is_stuck =
+            |step: &&Step| !steps.iter().any(|other| other.makes_room_for(step) || step.makes_room_for(other));
         let in_the_way = |step: &Step| Some((step.path.clone(), self.crossed.get(&step.path)?.to_string()));
         let in_the_way: Vec<_> = steps.iter().filter(is_stuck).filter_map(in_the_way).collect();
-        if in_the_way.is_empty() { Ok(steps) } else { Err(in_the_way) }
+        if !in_the_way.is_empty() {
+            return Err(in_the_way);
+        }
+        Ok(steps.into_iter().filter(|step| step.before != step.after).collect())
     }
 }
 

@@ -230,7 +230,7 @@ fn play(ops: &[Op], base: &Edit, end: End) -> Result<(), TestCaseError> {
             decide(&bench, Verdict::Apply, &all_open(&bench)).unwrap();
             prop_assert_eq!(tree(&project), tree(&worktree));
             let applied = rows(&bench);
-            let applied = applied.iter().rev().filter(|row| {
+            let applied = applied.iter().filter(|row| {
                 row.status == PendingStatus::Applied
                     || row.hunks.iter().any(|hunk| hunk.status == PendingStatus::Applied)
             });

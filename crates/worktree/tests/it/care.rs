@@ -332,3 +332,12 @@ async fn a_link_in_place_of_a_worktree_is_never_written_through() {
     assert!(matches!(error, WorktreeError::NotARepository { .. } | WorktreeError::NotOurs { .. }), "{error}");
     assert_eq!(fs::read_dir(&other).unwrap().count(), 0);
 }
+
+#[tokio::test]
+async fn a_setup_that_takes_the_worktree_away_has_failed() {
+    let fixture = Fixture::new(&[("a.txt", b"1")]).await;
+    let setup = running("rm -rf \"$BOOCODER_WORKTREE\"", SOON);
+    let made = fixture.project.create_prepared(&fixture.dest(), &setup).await;
+    assert!(matches!(&made, Err(WorktreeError::SetupFailed { said, .. }) if said.contains("took")));
+    assert_eq!(fixture.project.checkouts().await.unwrap(), []);
+}

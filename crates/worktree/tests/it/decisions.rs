@@ -371,3 +371,25 @@ async fn contents_are_stored_and_read_as_they_are() {
         assert!(project.read_blobs(&[missing].into()).await.is_err());
     }
 }
+
+/// Contents are written by the attributes that come with them, and taken back by those that hold then.
+#[tokio::test]
+async fn attributes_hold_for_what_is_applied_with_them() {
+    let fixture = Fixture::new(&[("a.txt", b"one\r\ntwo\r\n"), ("c.txt", b"1\n")]).await;
+    let checkout = fixture.checkout().await;
+    let (path, root) = (checkout.path(), fixture.root());
+    write(&path.join(".gitattributes"), "* text=auto\nwide.txt working-tree-encoding=UTF-16LE\nc.txt eol=crlf\n");
+    write(&path.join("a.txt"), "one\r\ntwo\r\nthree\r\n");
+    write(&path.join("wide.txt"), b"h\0i\0\n\0");
+    write(&path.join("c.txt"), "1\r\n2\r\n");
+    let all = changes(&checkout).await;
+    fixture.project.apply(&all).await.unwrap();
+    assert_eq!(read(&root.join("wide.txt")), b"h\0i\0\n\0");
+    assert_eq!(read(&root.join("c.txt")), b"1\r\n2\r\n");
+    assert_eq!(read(&root.join("a.txt")), b"one\r\ntwo\r\nthree\r\n", "git keeps line endings that it knows");
+    fixture.project.apply(&all).await.expect("again is harmless");
+    fixture.project.revert(&all).await.unwrap();
+    assert_eq!(read(&root.join("a.txt")), b"one\r\ntwo\r\n");
+    assert_eq!(read(&root.join("c.txt")), b"1\n");
+    assert_eq!(git(root, &["status", "--porcelain"]), "");
+}

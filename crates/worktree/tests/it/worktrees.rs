@@ -334,3 +334,65 @@ async fn root_works_on_repositories_of_others() {
         assert_ne!(rustix::process::geteuid().as_raw(), 0, "only root may give files away");
     }
 }
+
+#[tokio::test]
+async fn work_that_the_worktrees_own_index_calls_unchanged_is_at_risk_and_kept() {
+    for flag in ["--skip-worktree", "--assume-unchanged"] {
+        let fixture = Fixture::new(&[("a.txt", b"1"), ("b.txt", b"1")]).await;
+        let checkout = fixture.checkout().await;
+        git(checkout.path(), &["update-index", flag, "a.txt"]);
+        write(&checkout.path().join("a.txt"), "precious");
+        assert_eq!(checkout.risk().await.unwrap(), Risk { uncommitted: 1, unmerged: 0 }, "{flag}");
+        let error = checkout.remove("s1", false).await.unwrap_err();
+        assert!(matches!(error, WorktreeError::AtRisk(_)), "{error}");
+        let kept = checkout.remove("s1", true).await.unwrap().expect("it is kept");
+        assert_eq!(git(fixture.root(), &["show", &format!("{kept}:a.txt")]), "precious", "{flag}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_only_staged_counts_once() {
+    let fixture = Fixture::new(&[("a.txt", b"1"), ("b.txt", b"1")]).await;
+    let checkout = fixture.checkout().await;
+    write(&checkout.path().join("a.txt"), "2");
+    git(checkout.path(), &["add", "a.txt"]);
+    assert_eq!(checkout.risk().await.unwrap().uncommitted, 1);
+    write(&checkout.path().join("a.txt"), "1");
+    assert_eq!(checkout.risk().await.unwrap().uncommitted, 1, "its index alone has it");
+    git(checkout.path(), &["reset", "--quiet"]);
+    assert!(checkout.risk().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_filter_that_fails_leaves_out_its_files_and_no_others() {
+    let fixture = Fixture::new(&[("a.txt", b"1")]).await;
+    let checkout = fixture.checkout().await;
+    let path = checkout.path();
+    write(&path.join(".gitattributes"), "*.bin filter=gone\nodd.txt working-tree-encoding=UTF-16\n");
+    git(path, &["config", "filter.gone.clean", "no-such-program"]);
+    git(path, &["config", "filter.gone.required", "true"]);
+    write(&path.join("x y.bin"), "1");
+    write(&path.join("sub/z.bin"), "1");
+    write(&path.join("odd.txt"), "x");
+    write(&path.join("a.txt"), "2");
+    let snapshot = checkout.snapshot().await.unwrap();
+    let mut missing = snapshot.missing;
+    missing.sort();
+    assert_eq!(missing, ["odd.txt: its filter fails", "sub/z.bin: its filter fails", "x y.bin: its filter fails"]);
+    let found = fixture.project.diff(checkout.base_commit(), &snapshot.tree).await.unwrap();
+    assert_eq!(found.iter().map(|it| it.change.path.as_str()).collect::<Vec<_>>(), [".gitattributes", "a.txt"]);
+    assert_eq!(checkout.risk().await.unwrap().uncommitted, 5);
+    let error = checkout.remove("s1", true).await.unwrap_err();
+    assert!(matches!(&error, WorktreeError::NotPreserved { what, .. } if what.len() == 3), "{error}");
+}
+
+#[tokio::test]
+async fn a_project_whose_configuration_names_another_checkout_is_not_opened() {
+    let fixture = Fixture::new(&[("a.txt", b"1")]).await;
+    let elsewhere = fixture.dir.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let checkout = fixture.checkout().await;
+    git(checkout.path(), &["config", "core.worktree", elsewhere.to_str().unwrap()]);
+    let error = Repository::open(&new_git(), fixture.root()).await.unwrap_err();
+    assert!(matches!(&error, WorktreeError::UnsafePath { reason, .. } if reason.contains("core.worktree")), "{error}");
+}
