@@ -88,6 +88,17 @@ async fn a_directory_becomes_a_link_and_a_file_a_directory() {
     assert_eq!((status, tree(place.path())), (200, before.clone()), "{done}");
     assert_eq!(git(place.path(), &["status", "--porcelain"]), "");
 
+    // What goes away in a directory that a human has made a link of is not there to go.
+    let other = Bench::new(&place, &server).await;
+    other.turn("demo", "shell rm d/f").await;
+    std::fs::rename(place.path().join("d"), place.path().join("moved")).unwrap();
+    std::os::unix::fs::symlink("moved", place.path().join("d")).unwrap();
+    let (status, refused) = other.decide(&other.open().await, "apply", &[]).await;
+    let reason = "a symbolic link is in place of one of its directories";
+    assert_eq!((status, &refused["conflicts"][0]["reason"]), (409, &json!(reason)), "{refused}");
+    std::fs::remove_file(place.path().join("d")).unwrap();
+    std::fs::rename(place.path().join("moved"), place.path().join("d")).unwrap();
+
     // Out of a worktree as well: at once, and at the end of the turn that runs meanwhile.
     for busy in [false, true] {
         let bench = Bench::new(&place, &server).await;

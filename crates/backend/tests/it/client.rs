@@ -153,7 +153,7 @@ async fn a_tool_call_shows_what_its_terminal_said(home: Home) {
     // While it runs as well.
     let running = rig.start("shell echo begun; while [ ! -e go ]; do sleep 0.1; done; echo gone on; sleep 600").await;
     rig.until(|event| said(event).as_deref() == Some("begun\n")).await;
-    std::fs::write(rig.at("go"), "").unwrap();
+    std::fs::write(rig.at("go"), "").expect("a file");
     rig.until(|event| said(event).as_deref() == Some("begun\ngone on\n")).await;
     rig.session.cancel(running, DecidedBy::User).await.expect("it runs");
     assert_eq!(shown(&rig.end(running).await), "begun\ngone on\n", "also of one that was cut short");

@@ -139,6 +139,9 @@ impl Dispatcher {
                     continue;
                 }
             };
+            if found.is_none() && from.blob.is_some() && after.is_none() {
+                steps.note_gone(&from.path);
+            }
             if from.path == to.path {
                 steps.add(to.path, found.clone(), after.clone());
             } else {

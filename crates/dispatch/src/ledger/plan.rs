@@ -1,6 +1,6 @@
 //! From one side of a row to another, on the files that are there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use boocoder_hunks as lines;
 use boocoder_model::BlobRef;
@@ -43,6 +43,8 @@ pub(crate) struct Steps {
     sides: BTreeMap<RepoPath, (Option<BlobRef>, Option<BlobRef>)>,
     /// Where a directory is in place of a file, or the other way round.
     crossed: BTreeMap<RepoPath, Found>,
+    /// Of these, what was to be removed.
+    gone: BTreeSet<RepoPath>,
 }
 
 impl Steps {
@@ -61,6 +63,13 @@ impl Steps {
         blob_of(found)
     }
 
+    /// Notes that what a path should hold is not there to be removed. That is well only if something else takes its place.
+    pub(crate) fn note_gone(&mut self, path: &RepoPath) {
+        if self.crossed.contains_key(path) {
+            self.gone.insert(path.clone());
+        }
+    }
+
     /// Why there is nothing at a path, if it is not for want of a file alone.
     pub(crate) fn crossed(&self, path: &RepoPath) -> Option<String> {
         self.crossed.get(path).map(Found::to_string)
@@ -74,9 +83,10 @@ impl Steps {
     pub(crate) fn into_steps(self) -> Result<Vec<Step>, Vec<(RepoPath, String)>> {
         let steps: Vec<_> =
             self.sides.into_iter().map(|(path, (before, after))| Step { path, before, after }).collect();
-        // One that removes goes with one that writes in its place, and the other way round.
-        let is_stuck =
-            |step: &&Step| !steps.iter().any(|other| other.makes_room_for(step) || step.makes_room_for(other));
+        let is_stuck = |step: &&Step| match step.after {
+            Some(_) => !steps.iter().any(|other| other.makes_room_for(step)),
+            None => self.gone.contains(&step.path) && !steps.iter().any(|other| step.makes_room_for(other)),
+        };
         let in_the_way = |step: &Step| Some((step.path.clone(), self.crossed.get(&step.path)?.to_string()));
         let in_the_way: Vec<_> = steps.iter().filter(is_stuck).filter_map(in_the_way).collect();
         if !in_the_way.is_empty() {

@@ -6,13 +6,13 @@ use boocoder_model::{
     AgentName, BlobRef, HunkId, Operation, PendingChange, PendingStatus, SessionId, TaskId, WorktreeId,
 };
 use boocoder_store::Change;
-use boocoder_worktree::{Change as FileChange, FileDiff};
+use boocoder_worktree::{Change as FileChange, FileDiff, Found, RepoPath};
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
-    Carried, Contents, Located, Origin, Refusal, Side, Verdict, Wanted, accepted, choose, contributors, follow, go,
-    outcome, put_off, state, without_rejected,
+    Carried, Contents, Located, Origin, Refusal, Side, Steps, Verdict, Wanted, accepted, choose, contributors, follow,
+    go, outcome, put_off, state, without_rejected,
 };
 
 /// A session with one file, its rows, and the contents of all blobs.
@@ -365,4 +365,35 @@ fn a_file_that_moved_on_is_merged_or_clashes_and_never_lost() {
     let gone = Located { path: "a".parse().unwrap(), blob: None };
     assert!(go(Some(&apart), &gone).is_err(), "a file that was changed is not deleted");
     assert!(go(None, &located(&theirs)).is_err());
+}
+
+#[test]
+fn a_file_and_a_directory_in_each_others_place_need_somebody_who_makes_room() {
+    let path = |text: &str| text.parse::<RepoPath>().unwrap();
+    let blob = || Some(BlobRef { blob: "1".repeat(40), mode: "100644".into() });
+    let behind = |steps: &mut Steps| assert_eq!(steps.found(&path("d/x"), Found::BehindFile), Ok(None));
+    // What comes back and goes again in one decision is in nobody's way.
+    let mut steps = Steps::default();
+    steps.add(path("d"), blob(), None);
+    behind(&mut steps);
+    steps.add(path("d/x"), None, blob());
+    steps.add(path("d/x"), blob(), None);
+    assert_eq!(steps.into_steps().map(|steps| steps.len()), Ok(1));
+
+    let mut steps = Steps::default();
+    behind(&mut steps);
+    steps.add(path("d/x"), None, blob());
+    let stuck = || Err(vec![(path("d/x"), "a file is in place of one of its directories".to_owned())]);
+    assert_eq!(steps.into_steps(), stuck());
+
+    for (takes_its_place, expected) in [(false, stuck()), (true, Ok(Vec::new()))] {
+        let mut steps = Steps::default();
+        behind(&mut steps);
+        steps.note_gone(&path("d/x"));
+        steps.add(path("d/x"), None, None);
+        if takes_its_place {
+            steps.add(path("d"), blob(), blob());
+        }
+        assert_eq!(steps.into_steps(), expected);
+    }
 }

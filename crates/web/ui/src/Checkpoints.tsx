@@ -59,8 +59,11 @@ export function Checkpoints({ sessionId, turn, asked }: { sessionId: string; tur
         {data?.map((it, index) => (
           <li key={it.turn} className="border-t border-line py-1">
             <div className="row mt-0">
-              <span className="min-w-0 truncate" title={asked(it.turn)}>{index + 1}. {asked(it.turn)}</span><Badge agent={it.agent} /><span className="muted">{ago(it.started_at, now)}, {it.state}</span>
-              <button className="ml-auto" aria-expanded={open === it.turn} onClick={() => setOpen(open === it.turn ? undefined : it.turn)}>What it changed</button>
+              <span className="min-w-0 truncate" title={asked(it.turn)}>{index + 1}. {asked(it.turn)}</span><Badge agent={it.agent} />
+            </div>
+            <div className="row mt-0">
+              <span className="muted mr-auto">{ago(it.started_at, now)}{it.state !== "completed" && `, ${it.state}`}</span>
+              <button aria-expanded={open === it.turn} onClick={() => setOpen(open === it.turn ? undefined : it.turn)}>What it changed</button>
               <button aria-label={`Go back to after turn ${index + 1}`}
                 onClick={() => void back(it, index + 1)}>Go back here</button>
             </div>

@@ -39,12 +39,14 @@ function useFollowed(): { followed: (scroller: HTMLElement | Window | null) => v
   useEffect(() => {
     if (scroller === undefined) return;
     let follow = true;
-    let top = scroller.scrollTop;
+    let { scrollTop: top, clientHeight: height, scrollHeight: whole } = scroller;
     const scrolled = () => {
       const isAtEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < AT_END;
+      // A list that gets more room, or less to show, stands higher by itself.
+      const isPushed = scroller.clientHeight > height || scroller.scrollHeight < whole;
       if (isAtEnd) follow = true;
-      else if (scroller.scrollTop < top) follow = false;
-      top = scroller.scrollTop;
+      else if (scroller.scrollTop < top && !isPushed) follow = false;
+      ({ scrollTop: top, clientHeight: height, scrollHeight: whole } = scroller);
       setAway(!follow);
     };
     const sizes = new ResizeObserver(() => {
