@@ -144,6 +144,7 @@ impl From<WorktreeError> for ApiError {
             E::Submodule { .. } => refused("submodule"),
             E::TooLarge { .. } => refused("too_large"),
             E::Conflict { .. } => Self::new(StatusCode::CONFLICT, "moved_on", chain(&error)),
+            E::Gone { .. } => Self::new(StatusCode::CONFLICT, "objects_gone", chain(&error)),
             E::AtRisk(_) => Self::new(StatusCode::CONFLICT, "at_risk", chain(&error)),
             E::NotPreserved { .. } => Self::new(StatusCode::CONFLICT, "not_preserved", chain(&error)),
             E::Io { source, .. } if source.kind() == ErrorKind::InvalidFilename => refused("name_too_long"),

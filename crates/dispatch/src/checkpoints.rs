@@ -1,5 +1,7 @@
 //! What a session's worktree held after each turn: listed, compared, brought back, and taken elsewhere.
 
+use std::collections::BTreeSet;
+
 use boocoder_model::{Session, SessionId, Task, TaskId, Turn};
 use boocoder_store::TaskFilter;
 use boocoder_worktree::{Change as FileChange, CommitId, FileDiff, Step, TreeId, WorktreeError};
@@ -166,5 +168,8 @@ async fn tree(workspace: &Workspace, turns: &[Checkpoint], moment: Moment) -> Re
             id
         }
     };
+    if !workspace.checkout().repository().missing(&BTreeSet::from([id.clone()])).await?.is_empty() {
+        return Err(WorktreeError::Gone { id }.into());
+    }
     Ok(id.parse()?)
 }

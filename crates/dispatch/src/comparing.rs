@@ -9,7 +9,7 @@ use boocoder_model::{
 };
 use boocoder_store::Change;
 use boocoder_wire::Frame;
-use boocoder_worktree::{FileDiff, RepoPath, Repository, TreeId};
+use boocoder_worktree::{FileDiff, RepoPath, Repository, TreeId, WorktreeError};
 use jiff::Timestamp;
 
 use crate::command::DispatchError;
@@ -17,7 +17,7 @@ use crate::env;
 use crate::lane_core::Compared;
 use crate::ledger::{
     Carried, Contents, Located, Origin, Side, Steps, Verdict, Wanted, accepted, blob_of, caught_up, contributors,
-    follow, go, is_deferred, pending_changed, text_blobs, texts_to_follow, without_rejected,
+    follow, go, is_deferred, pending_changed, superseded, text_blobs, texts_to_follow, without_rejected,
 };
 use crate::limits;
 use crate::log::Entry;
@@ -165,8 +165,14 @@ impl Workspaces {
         tree: &TreeId,
     ) -> Result<usize, DispatchError> {
         let rows = self.pending_changes(owner).await?;
-        let sides = accepted_sides(workspace.checkout().repository(), own(&rows, workspace.id())).await?;
-        Ok(diff(workspace, &rows, &sides, tree).await?.len())
+        let differing = async |rows: &[PendingChange]| {
+            let sides = accepted_sides(workspace.checkout().repository(), own(rows, workspace.id())).await?;
+            Ok(diff(workspace, rows, &sides, tree).await?.len())
+        };
+        match differing(&rows).await {
+            Err(DispatchError::Worktree(error)) => differing(&without_lost(workspace, &rows, error).await?).await,
+            count => count,
+        }
     }
 
     /// The task whose worktree a change is in, or its session.
@@ -189,8 +195,48 @@ async fn is_older(path: &Path, than: Timestamp) -> bool {
     false
 }
 
-/// What has to change for the rows to tell what a tree holds, where `origin` made what is new in it.
+/// Rows without those whose contents git has collected, since somebody took away the refs that kept them; the error that led to
+/// the question, if there are none.
+async fn without_lost(
+    workspace: &Workspace,
+    rows: &[PendingChange],
+    error: WorktreeError,
+) -> Result<Vec<PendingChange>, DispatchError> {
+    let blobs = |row: &PendingChange| {
+        let sides = row.base.iter().chain(&row.target).filter(|side| !side.is_submodule());
+        sides.map(|side| side.blob.clone()).collect::<BTreeSet<_>>()
+    };
+    let ids = own(rows, workspace.id()).flat_map(blobs).collect();
+    let missing = workspace.checkout().repository().missing(&ids).await?;
+    if missing.is_empty() {
+        return Err(error.into());
+    }
+    tracing::warn!(%error, objects = missing.len(), "what was kept of pending changes is gone");
+    let is_whole = |row: &&PendingChange| row.worktree_id != Some(workspace.id()) || blobs(row).is_disjoint(&missing);
+    Ok(rows.iter().filter(is_whole).cloned().collect())
+}
+
+/// What has to change for the rows to tell what a tree holds, where `origin` made what is new in it. Rows whose contents are lost
+/// are superseded, and the others go on.
 async fn bring_in_line(
+    workspace: &Workspace,
+    existing: &[PendingChange],
+    tree: &TreeId,
+    origin: &Origin,
+    is_own: &(dyn Fn(&str) -> bool + Sync),
+) -> Result<Vec<Change>, DispatchError> {
+    let error = match line_up(workspace, existing, tree, origin, is_own).await {
+        Err(DispatchError::Worktree(error)) => error,
+        changes => return changes,
+    };
+    let rest = without_lost(workspace, existing, error).await?;
+    let is_lost = |row: &&PendingChange| row.is_open() && rest.iter().all(|other| other.id != row.id);
+    let mut changes: Vec<_> = existing.iter().filter(is_lost).cloned().map(superseded).collect();
+    changes.extend(line_up(workspace, &rest, tree, origin, is_own).await?);
+    Ok(changes)
+}
+
+async fn line_up(
     workspace: &Workspace,
     existing: &[PendingChange],
     tree: &TreeId,

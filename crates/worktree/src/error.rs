@@ -85,6 +85,12 @@ pub enum WorktreeError {
         /// Its path.
         path: RepoPath,
     },
+    /// An object that was kept for us is in the project's object store no more.
+    #[error("{id} is not in the project's object store any more: git collected it")]
+    Gone {
+        /// The object.
+        id: String,
+    },
     /// A file is neither what its change starts from nor what it leads to. Nothing was written.
     #[error(transparent)]
     Conflict(Box<Conflict>),

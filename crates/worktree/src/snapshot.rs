@@ -31,19 +31,24 @@ impl Checkout {
         let copy = copy.map_err(WorktreeError::io("write in", dir))?.into_temp_path();
         copy_index(&index, &copy).await?;
 
-        let added = match self.add_all(&copy).await {
+        let taken = match self.take_all(&copy).await {
             Err(error) if is_broken_index(&error) => {
                 tracing::warn!(path = %self.path().display(), %error, "an index was broken, and all files are read again");
                 fs::remove_file(&copy).map_err(WorktreeError::io("remove", copy.to_path_buf()))?;
-                self.add_all(&copy).await
+                self.take_all(&copy).await
             }
-            added => added,
+            taken => taken,
         };
-        let mut missing = added?;
+        let (mut missing, tree) = taken?;
         missing.extend(self.changed_submodules().await?);
-        let tree = self.repository.command(["write-tree"]).setting("GIT_INDEX_FILE", &copy).whole_tree().line().await?;
         copy.persist(&index).map_err(|error| WorktreeError::io("write", &index)(error.error))?;
         Ok(Snapshot { tree: tree.parse()?, missing })
+    }
+
+    async fn take_all(&self, index: &Path) -> Result<(Vec<String>, String), WorktreeError> {
+        let missing = self.add_all(index).await?;
+        let tree = self.repository.command(["write-tree"]).setting("GIT_INDEX_FILE", index).whole_tree().line().await?;
+        Ok((missing, tree))
     }
 
     /// The submodules in which files were changed: a tree has only their commits.
@@ -102,10 +107,10 @@ fn without_filter(stderr: &str) -> Option<String> {
     Some(path.to_owned())
 }
 
-/// Whether git cannot read an index; it says so in words alone.
+/// Whether git cannot read an index, or finds what it names no more; it says so in words alone.
 pub(crate) fn is_broken_index(error: &WorktreeError) -> bool {
     let WorktreeError::Failed { stderr, .. } = error else { return false };
-    ["index file", "bad signature", "bad index"].iter().any(|words| stderr.contains(words))
+    ["index file", "bad signature", "bad index", "error building trees"].iter().any(|words| stderr.contains(words))
 }
 
 /// Copies an index together with its time of change.

@@ -84,6 +84,10 @@ async fn a_directory_becomes_a_link_and_a_file_a_directory() {
 
     let (status, done) = decide_all("apply").await;
     assert_eq!((status, tree(place.path())), (200, after.clone()), "{done}");
+    // Turns go on from there.
+    bench.turn("demo", "shell echo 4 > x/y").await;
+    assert_eq!(bench.open().await["file_path"], "x/y");
+    bench.decided(&bench.open().await, "reject", &[]).await;
     let (status, done) = decide_all("revert").await;
     assert_eq!((status, tree(place.path())), (200, before.clone()), "{done}");
     assert_eq!(git(place.path(), &["status", "--porcelain"]), "");

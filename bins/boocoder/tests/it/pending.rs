@@ -83,7 +83,7 @@ impl<'a> Bench<'a> {
         self.server.request("POST", &path, Some(json!({"hunks": ids}))).await
     }
 
-    async fn decided(&self, row: &Value, verdict: &str, hunks: &[usize]) -> Value {
+    pub(crate) async fn decided(&self, row: &Value, verdict: &str, hunks: &[usize]) -> Value {
         let (status, answer) = self.decide(row, verdict, hunks).await;
         assert_eq!(status, 200, "{verdict}: {answer}");
         answer

@@ -259,3 +259,30 @@ async fn what_setup_changed_is_nobodys() {
     assert_eq!(told, [("a.txt", vec![json!("demo"), Value::Null]), ("made.txt", vec![Value::Null])]);
     server.stop().await;
 }
+
+/// An agent may take away what keeps its earlier work, and have git collect it.
+#[tokio::test]
+async fn what_git_has_collected_is_told_as_such_and_the_session_goes_on() {
+    let place = with_two_agents();
+    let server = place.serve().await;
+    let bench = Bench::new(&place, &server).await;
+    let first = bench.turn("demo", "shell echo 1 > n; echo keep > k").await["id"].as_str().unwrap().to_owned();
+    let forget = "git for-each-ref --format='delete %(refname)' refs/boocoder | git update-ref --stdin";
+    let collect = "git reflog expire --expire=now --all; git gc --quiet --prune=now";
+    bench.turn("demo", &format!("shell echo 2 > n; {forget}; {collect}")).await;
+    bench.turn("demo", "shell echo 3 > m").await;
+    let session = format!("/api/sessions/{}", bench.session);
+    let rows = server.get(&format!("{session}/pending")).await;
+    let open = rows.as_array().unwrap().iter().filter(|row| row["status"] == "pending");
+    let names: BTreeSet<_> = open.map(|row| row["file_path"].as_str().unwrap()).collect();
+    assert_eq!(names, BTreeSet::from(["k", "m", "n"]), "{rows}");
+    let risk = server.get(&format!("{session}/worktree-risk")).await;
+    assert_eq!((&risk["uncommitted"], &risk["pending"]), (&json!(3), &json!(3)));
+    let (status, answer) = server.request("POST", &format!("{session}/restore"), Some(json!({"turn": first}))).await;
+    assert_eq!((status, &answer["code"]), (409, &json!("objects_gone")), "{answer}");
+    let (status, answer) = server.request("GET", &format!("{session}/diff?to={first}"), None).await;
+    assert_eq!((status, &answer["code"]), (409, &json!("objects_gone")), "{answer}");
+    let (status, answer) = server.request("POST", &format!("{session}/pending/apply"), None).await;
+    assert_eq!((status, tree(place.path())), (200, tree(&bench.worktree())), "{answer}");
+    server.stop().await;
+}

@@ -1,6 +1,6 @@
 //! Changes that are queued by hand or by tools of our own: no agent's worktree has them.
 
-use boocoder_model::{AgentName, BlobRef, PendingChange, PendingStatus, SessionId};
+use boocoder_model::{AgentName, BlobRef, PendingChange, SessionId};
 use boocoder_store::Change;
 use boocoder_worktree::{FileDiff, Found, RepoPath, Repository, WorktreeError};
 
@@ -8,7 +8,7 @@ use crate::command::DispatchError;
 use crate::comparing::read;
 use crate::dispatcher::Dispatcher;
 use crate::env;
-use crate::ledger::{Origin, new_row};
+use crate::ledger::{Origin, new_row, superseded};
 
 /// The agent that native tools queue changes for, unless they name another.
 pub const NATIVE_AGENT: &str = "boocode";
@@ -115,14 +115,6 @@ impl Dispatcher {
 
 fn native(agent: Option<AgentName>) -> AgentName {
     agent.unwrap_or_else(|| NATIVE_AGENT.into())
-}
-
-fn superseded(mut row: PendingChange) -> Change {
-    row.revision += 1;
-    row.status = PendingStatus::Superseded;
-    let open = row.hunks.iter_mut().filter(|hunk| hunk.status.is_open());
-    open.for_each(|hunk| hunk.status = PendingStatus::Superseded);
-    Change::RevisePending(Box::new(row))
 }
 
 /// A file against the project's HEAD.

@@ -143,3 +143,12 @@ pub(crate) fn contributors(existing: &[PendingChange], changes: &[Change]) -> Ve
         .filter_map(|change| if let Change::AddPending(row) = change { Some((**row).clone()) } else { None });
     stay.chain(come).flat_map(|row| makers(&row)).collect::<BTreeSet<_>>().into_iter().collect()
 }
+
+/// A row of which nothing waits any more.
+pub(crate) fn superseded(mut row: PendingChange) -> Change {
+    row.revision += 1;
+    row.status = PendingStatus::Superseded;
+    let open = row.hunks.iter_mut().filter(|hunk| hunk.status.is_open());
+    open.for_each(|hunk| hunk.status = PendingStatus::Superseded);
+    Change::RevisePending(Box::new(row))
+}

@@ -10,7 +10,7 @@ mod verdict;
 
 use std::collections::BTreeMap;
 
-pub(crate) use self::follow::{contributors, follow, pending_changed, texts_to_follow};
+pub(crate) use self::follow::{contributors, follow, pending_changed, superseded, texts_to_follow};
 pub use self::plan::Clash;
 pub(crate) use self::plan::{Located, Steps, Wanted, blob_of, go};
 pub(crate) use self::row::{Origin, Side, accepted, new_row, side, state, text_blobs, without_rejected};

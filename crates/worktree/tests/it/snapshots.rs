@@ -135,4 +135,13 @@ async fn an_overlay_puts_files_in_and_takes_files_out_of_a_tree() {
     assert_eq!(overlay, checkout.snapshot().await.unwrap().tree);
     let nothing = fixture.project.overlay(&overlay, &[]).await.unwrap();
     assert_eq!(nothing, overlay);
+
+    // A file where a directory was, and a directory where a file was.
+    fs::remove_dir(checkout.path().join("b")).unwrap();
+    write(&checkout.path().join("b"), "2");
+    fs::remove_file(checkout.path().join("same.txt")).unwrap();
+    write(&checkout.path().join("same.txt/x"), "2");
+    let files: Vec<_> = changes(&checkout).await.into_iter().map(|change| (change.path, change.target)).collect();
+    let overlay = fixture.project.overlay(checkout.base_commit(), &files).await.unwrap();
+    assert_eq!(overlay, checkout.snapshot().await.unwrap().tree);
 }
