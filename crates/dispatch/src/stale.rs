@@ -210,17 +210,14 @@ async fn is_known(
     let is_earlier = |other: &&PendingChange| {
         !is_rebased && other.worktree_id == row.worktree_id && (other.created_at, other.id) < (row.created_at, row.id)
     };
-    for other in rows.iter().filter(is_earlier).chain([row]) {
+    let is_about = |other: &&PendingChange| other.file_path == path || base_path(other) == path;
+    for other in rows.iter().filter(is_earlier).filter(is_about).chain([row]) {
+        let was = other.base.as_ref().filter(|_| base_path(other) == path);
         let contents = read(repository, text_blobs(other)).await?;
-        let side = blob(repository, other, accepted(other, &contents)).await?;
-        let before = other.base.as_ref();
-        let (was, is) = match &other.old_path {
-            Some(old) if old == path => (before, None),
-            Some(_) if other.file_path == path => (None, side.as_ref()),
-            None if other.file_path == path => (before, side.as_ref()),
-            Some(_) | None => continue,
-        };
-        if there == was || there == is {
+        let side = accepted(other, &contents);
+        let is_here = side.path(other) == path;
+        let side = blob(repository, other, side).await?;
+        if there == was || there == side.as_ref().filter(|_| is_here) {
             return Ok(true);
         }
     }

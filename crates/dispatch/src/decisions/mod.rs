@@ -79,8 +79,8 @@ impl Dispatcher {
     /// # Errors
     /// [`DispatchError::Clash`] if a file has changed in the same places, or, for what is reverted, at all;
     /// [`DispatchError::Conflict`] if one was decided otherwise; [`DispatchError::NotFound`] for a change or a hunk that
-    /// there is not; [`DispatchError::Invalid`] for several projects, or refusals in several worktrees; [`WorktreeError::Submodule`] for one of a
-    /// repository inside the project.
+    /// there is not; [`DispatchError::Invalid`] for several projects, or refusals in several worktrees;
+    /// [`WorktreeError::Submodule`] for one of a repository inside the project.
     pub async fn decide(&self, verdict: Verdict, picks: &[Pick]) -> Result<Vec<PendingChange>, DispatchError> {
         let (this, picks) = (self.clone(), picks.to_vec());
         to_its_end(async move { this.decide_on(verdict, &picks).await }).await
