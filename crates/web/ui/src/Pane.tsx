@@ -1,5 +1,5 @@
 // A pane: one session, its chats as tabs, the conversation of the one that is open, and the changes beside it.
-import { useEffect, useMemo, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import { Columns2, FileDiff, MoreVertical, Plus, X } from "lucide-react";
 import * as Menu from "@radix-ui/react-dropdown-menu";
 import { ApiError, call, words } from "./api";
@@ -95,9 +95,12 @@ function Shown({ pane, index, session, providers, opened, agents: showAgents }: 
   const chat = session.chats.find((it) => it.id === pane.chat) ?? session.chats[0];
   const chatId = chat?.id ?? "";
   const [chosen, setAgent] = useState<Record<string, string>>({});
-  const agent = chosen[chatId] ?? localStorage.getItem(`agent:${chatId}`) ?? localStorage.getItem("agent") ?? "demo";
   const agents = useAgentSessions(session.id, timeline.agents);
   const entries = useMemo(() => byTask(inChat(timeline.entries, session.chats, chatId)), [timeline.entries, session.chats, chatId]);
+  const spoken = useMemo(() => entries.filter((entry) => entry.role === "user").at(-1)?.agent, [entries]);
+  // Whom one chose here, or spoke to last, or, in a new chat, chose anywhere last.
+  const agent = chosen[chatId] ?? localStorage.getItem(`agent:${chatId}`) ?? spoken ?? localStorage.getItem("agent") ?? "demo";
+  const titled = useRef(new Set<string>());
   const open = useMemo(
     () => Object.values(timeline.asked).filter((asked) => !asked.settled && (asked.question.chat_id ?? chatId) === chatId).map((asked) => asked.question),
     [timeline.asked, chatId],
@@ -117,7 +120,8 @@ function Shown({ pane, index, session, providers, opened, agents: showAgents }: 
   /** What was given no title is called by what is said first. */
   const sent = (text: string) => {
     const title = titleFrom(text);
-    if (title === undefined || entries.length > 0) return;
+    if (title === undefined || entries.length > 0 || titled.current.has(chatId)) return;
+    titled.current.add(chatId);
     if (chat?.title === UNTITLED) void ask(() => call(`/api/chats/${chatId}`, { title }, "PATCH"));
     if (session.title === UNTITLED) void ask(() => call(`/api/sessions/${session.id}`, { title }, "PATCH"));
   };
