@@ -21,6 +21,9 @@ pub(crate) const SNAPSHOT_INDEX: &str = "boocoder-index";
 /// What the private index is called once its worktree is being removed.
 const REMOVAL: &str = "boocoder-removal";
 
+/// How the names of git's notes begin, in git's directory, while they go.
+const REMOVED: &str = "boocoder-removed-";
+
 /// The file that makes a directory a worktree: it names git's own directory for it.
 pub(crate) const LINK_FILE: &str = ".git";
 
@@ -231,11 +234,34 @@ impl Repository {
         }
         remove_dir(&entry.path).await?;
         let _registry = self.git.registry().await?;
-        remove_dir(&entry.admin_dir).await?;
+        self.forget(&entry.admin_dir).await?;
         // Git removes the directory of its last worktree too. Any other worktree keeps it, and that is no error.
         let parent = self.common_dir().join("worktrees");
         if let Err(error) = tokio::fs::remove_dir(&parent).await {
             tracing::trace!(%error, "other worktrees remain");
+        }
+        Ok(())
+    }
+
+    /// Takes git's notes of a worktree away, by one rename: notes of which a part is gone would not tell any more that the rest
+    /// is to go, nor what the worktree's HEAD was.
+    async fn forget(&self, admin_dir: &Path) -> Result<(), WorktreeError> {
+        let Some(name) = admin_dir.file_name() else { return Ok(()) };
+        let mut marked = OsString::from(REMOVED);
+        marked.push(name);
+        let away = self.common_dir().join(marked);
+        remove_dir(&away).await?;
+        match tokio::fs::rename(admin_dir, &away).await {
+            Err(error) if error.kind() != NotFound => return Err(WorktreeError::io("rename", admin_dir)(error)),
+            Ok(()) | Err(_) => {}
+        }
+        // Those that an earlier removal was killed with as well.
+        let failed = || WorktreeError::io("read", self.common_dir());
+        let mut listing = tokio::fs::read_dir(self.common_dir()).await.map_err(failed())?;
+        while let Some(item) = listing.next_entry().await.map_err(failed())? {
+            if item.file_name().as_bytes().starts_with(REMOVED.as_bytes()) {
+                remove_dir(&item.path()).await?;
+            }
         }
         Ok(())
     }

@@ -396,3 +396,14 @@ async fn a_project_whose_configuration_names_another_checkout_is_not_opened() {
     let error = Repository::open(&new_git(), fixture.root()).await.unwrap_err();
     assert!(matches!(&error, WorktreeError::UnsafePath { reason, .. } if reason.contains("core.worktree")), "{error}");
 }
+
+#[tokio::test]
+async fn what_a_killed_removal_left_of_gits_notes_goes_with_the_next_one() {
+    let fixture = Fixture::new(&[("a.txt", b"1")]).await;
+    let left = fixture.root().join(".git/boocoder-removed-session-x");
+    write(&left.join("HEAD"), "half of it");
+    fixture.checkout().await.remove("s1", false).await.unwrap();
+    let names = fs::read_dir(fixture.root().join(".git")).unwrap().map(|it| it.unwrap().file_name());
+    assert_eq!(names.filter(|name| name.to_string_lossy().starts_with("boocoder")).count(), 0);
+    assert_eq!(git(fixture.root(), &["worktree", "list"]).lines().count(), 1);
+}
