@@ -7,8 +7,8 @@ use boocoder_store::TaskFilter;
 use boocoder_worktree::{Change as FileChange, CommitId, FileDiff, Step, TreeId, WorktreeError};
 
 use crate::command::DispatchError;
-use crate::decisions::{Files, Plan, to_its_end};
-use crate::dispatcher::Dispatcher;
+use crate::decisions::{Files, Plan};
+use crate::dispatcher::{Dispatcher, to_its_end};
 use crate::workspace::{Owner, Workspace, keep};
 
 /// A turn, and what the worktree held before and after it.

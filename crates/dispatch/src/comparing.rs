@@ -123,10 +123,7 @@ impl Workspaces {
         paths: Option<&BTreeSet<String>>,
         tree: &TreeId,
     ) -> Result<(Vec<Change>, Vec<Option<AgentName>>), DispatchError> {
-        let session_id = match owner {
-            Owner::Session(id) => Some(id),
-            Owner::Task(_) => None,
-        };
+        let session_id = owner.session();
         let task_id = match owner {
             Owner::Session(_) => None,
             Owner::Task(id) => Some(id),
@@ -380,7 +377,6 @@ async fn take_out(
     let mut steps = Steps::default();
     steps.add(from.path.clone(), found.clone(), None);
     steps.add(to.path.clone(), None, after.clone());
-    let Ok(steps) = steps.into_steps() else { return Ok((found.clone(), found)) };
-    repository.carry_out(&steps).await?;
+    repository.carry_out(&steps.into_steps()).await?;
     Ok((found, after))
 }

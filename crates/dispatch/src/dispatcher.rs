@@ -97,6 +97,20 @@ pub(crate) struct Shared {
     lease: Option<Lease>,
 }
 
+/// Does something to its end, even if whoever waits for it goes away: a plan that was written down is carried out or taken back,
+/// and not left to the next decision.
+pub(crate) async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, DispatchError>> + Send + 'static,
+) -> Result<T, DispatchError> {
+    match tokio::spawn(work).await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(DispatchError::ShuttingDown),
+        },
+    }
+}
+
 impl Dispatcher {
     /// Settles what an earlier process left running, then takes up what it left queued. Where servers share the store, that
     /// is what this one left, and what those left whose lease has ended.

@@ -9,8 +9,7 @@ use boocoder_store::{Change, StoreError, TaskFilter};
 use boocoder_wire::{Frame, FrameBody};
 
 use crate::command::{DispatchError, SessionRisk};
-use crate::decisions::to_its_end;
-use crate::dispatcher::Dispatcher;
+use crate::dispatcher::{Dispatcher, to_its_end};
 use crate::env;
 use crate::log::Entry;
 use crate::workspace::Owner;

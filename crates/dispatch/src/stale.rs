@@ -11,10 +11,10 @@ use boocoder_worktree::{Change as FileChange, CommitId, FileDiff, RepoPath, Repo
 
 use crate::command::DispatchError;
 use crate::comparing::{blob, read};
-use crate::decisions::{Files, Plan, files_alone, to_its_end};
-use crate::dispatcher::Dispatcher;
+use crate::decisions::{Files, Plan, files_alone};
+use crate::dispatcher::{Dispatcher, to_its_end};
 use crate::env;
-use crate::ledger::{Located, Origin, Side, Wanted, accepted, go, new_row, state, text_blobs};
+use crate::ledger::{Contents, Located, Origin, Side, Wanted, accepted, go, new_row, state, text_blobs};
 use crate::workspace::Owner;
 
 /// What rows were last looked at, and against which commit.
@@ -52,9 +52,16 @@ impl Dispatcher {
         let paths: BTreeSet<RepoPath> = open.iter().map(|row| base_path(row).parse()).collect::<Result<_, _>>()?;
         let entries = repository.entries(&head, &paths).await?;
         let mut changes = Vec::new();
+        let there = |row: &PendingChange| Ok::<_, DispatchError>(entries.get(&base_path(row).parse()?));
+        let mut texts = BTreeSet::new();
+        for row in &open {
+            if !is_either_side(row, there(row)?) {
+                texts.extend(telling(row, rows).flat_map(text_blobs));
+            }
+        }
+        let contents = read(&repository, texts).await?;
         for row in open {
-            let there = entries.get(&base_path(row).parse()?);
-            let is_stale = !is_known(&repository, row, rows, there).await?;
+            let is_stale = !is_known(&repository, row, rows, there(row)?, &contents).await?;
             changes.extend(marked(row, is_stale).map(|row| Change::RevisePending(Box::new(row))));
         }
         if changes.is_empty() {
@@ -101,15 +108,15 @@ impl Dispatcher {
         let head = repository.head().await?;
         let path: RepoPath = base_path(&row).parse()?;
         let there = repository.entry(&head, &path).await?;
-        let contents = read(&repository, text_blobs(&row)).await?;
-        let side = blob(&repository, &row, accepted(&row, &contents)).await?;
         let rows = match row.session_id {
             Some(session) => self.store().pending_changes(session).await?,
             None => Vec::new(),
         };
-        if is_known(&repository, &row, &rows, there.as_ref()).await? {
+        let contents = read(&repository, telling(&row, &rows).flat_map(text_blobs).collect()).await?;
+        if is_known(&repository, &row, &rows, there.as_ref(), &contents).await? {
             return Ok(row);
         }
+        let side = blob(&repository, &row, accepted(&row, &contents)).await?;
         let merged = merged(&repository, &row, side, there.clone()).await?;
         let rebased = self.rebased(&repository, &row, there, Some(merged.clone()), &head).await?;
         let changes = follow_up(&row, &rebased);
@@ -194,27 +201,38 @@ impl Dispatcher {
     }
 }
 
-/// Whether the project's HEAD holds, where a row starts, what is known of it: what the row, or an earlier one of its worktree on
-/// the same file, starts from or leads to. What was applied need not be committed.
+/// Whether this is what a row starts from or leads to.
+fn is_either_side(row: &PendingChange, there: Option<&BlobRef>) -> bool {
+    there == row.base.as_ref() || there == row.target.as_ref()
+}
+
+/// The rows that tell what is known of where a row starts: the earlier ones of its worktree on the same file, and itself. One that
+/// was rebased starts anew.
+fn telling<'a>(row: &'a PendingChange, rows: &'a [PendingChange]) -> impl Iterator<Item = &'a PendingChange> {
+    let is_rebased = row.decisions.iter().any(|decision| decision.kind == PendingDecisionKind::Rebase);
+    let is_earlier = move |other: &&PendingChange| {
+        !is_rebased && other.worktree_id == row.worktree_id && (other.created_at, other.id) < (row.created_at, row.id)
+    };
+    let is_about = |other: &&PendingChange| other.file_path == base_path(row) || base_path(other) == base_path(row);
+    rows.iter().filter(is_earlier).filter(is_about).chain([row])
+}
+
+/// Whether the project's HEAD holds, where a row starts, what is known of it: what it, or an earlier one, starts from or leads
+/// to. What was applied need not be committed.
 async fn is_known(
     repository: &Repository,
     row: &PendingChange,
     rows: &[PendingChange],
     there: Option<&BlobRef>,
+    contents: &Contents,
 ) -> Result<bool, DispatchError> {
-    if there == row.base.as_ref() || there == row.target.as_ref() {
+    if is_either_side(row, there) {
         return Ok(true);
     }
     let path = base_path(row);
-    let is_rebased = row.decisions.iter().any(|decision| decision.kind == PendingDecisionKind::Rebase);
-    let is_earlier = |other: &&PendingChange| {
-        !is_rebased && other.worktree_id == row.worktree_id && (other.created_at, other.id) < (row.created_at, row.id)
-    };
-    let is_about = |other: &&PendingChange| other.file_path == path || base_path(other) == path;
-    for other in rows.iter().filter(is_earlier).filter(is_about).chain([row]) {
+    for other in telling(row, rows) {
         let was = other.base.as_ref().filter(|_| base_path(other) == path);
-        let contents = read(repository, text_blobs(other)).await?;
-        let side = accepted(other, &contents);
+        let side = accepted(other, contents);
         let is_here = side.path(other) == path;
         let side = blob(repository, other, side).await?;
         if there == was || there == side.as_ref().filter(|_| is_here) {

@@ -37,6 +37,14 @@ impl Owner {
         }
     }
 
+    /// The session, if it is one's.
+    pub(crate) const fn session(self) -> Option<SessionId> {
+        match self {
+            Self::Session(id) => Some(id),
+            Self::Task(_) => None,
+        }
+    }
+
     pub(crate) fn name(self) -> String {
         match self {
             Self::Session(id) => format!("session-{id}"),
@@ -359,9 +367,7 @@ impl Workspaces {
             }
         }
     }
-}
 
-impl Workspaces {
     /// What the setup command changed is nobody's.
     async fn note_setup(&self, owner: Owner, workspace: &mut Workspace) -> Result<(), DispatchError> {
         let tree = workspace.checkout.snapshot().await?.tree;
@@ -369,11 +375,7 @@ impl Workspaces {
             return Ok(());
         }
         let (changes, agents) = self.compare_by_hand(owner, workspace, None, &tree).await?;
-        let session = match owner {
-            Owner::Session(session) => Some(session),
-            Owner::Task(_) => None,
-        };
-        self.tell(session, changes, agents).await
+        self.tell(owner.session(), changes, agents).await
     }
 }
 

@@ -33,6 +33,7 @@ enum Rules {
 struct Ready {
     step: Step,
     stamp: Option<Stamp>,
+    order: Order,
 }
 
 /// When a step is taken, among others.
@@ -91,13 +92,7 @@ impl Repository {
     /// As [`Repository::holds`].
     pub async fn holds_one_of(&self, path: &RepoPath, expected: &[&BlobRef]) -> Result<Found, WorktreeError> {
         let seen = self.look(path).await?;
-        let by_rules = self.identify(path, &seen, Rules::Stored).await;
-        let is_expected = |found: &Found| expected.iter().any(|blob| self.is(found, Some(blob)));
-        if matches!(&by_rules, Ok(found) if is_expected(found) || !matches!(found, Found::File(_))) {
-            return by_rules;
-        }
-        let as_it_is = self.identify(path, &seen, Rules::None).await?;
-        if is_expected(&as_it_is) { Ok(as_it_is) } else { by_rules }
+        self.recognise(path, &seen, Rules::Stored, expected).await
     }
 
     /// Takes steps, all of them or none. One that was taken before is left alone, so whoever was cut short takes them
@@ -123,9 +118,9 @@ impl Repository {
         for step in steps {
             ready.extend(self.prepare(step, steps).await?);
         }
-        ready.sort_by_key(|ready| order(&ready.step, steps));
-        let begins = ready.partition_point(|ready| order(&ready.step, steps) <= Order::Attributes);
-        let has_rules = ready[..begins].iter().any(|ready| order(&ready.step, steps) == Order::Attributes);
+        ready.sort_by_key(|ready| ready.order);
+        let begins = ready.partition_point(|ready| ready.order <= Order::Attributes);
+        let has_rules = ready.iter().any(|ready| ready.order == Order::Attributes);
         let rest = if has_rules { ready.split_off(begins) } else { Vec::new() };
         let (mut done, mut result) = self.take(ready).await?;
         if result.is_ok() && !rest.is_empty() {
@@ -142,7 +137,7 @@ impl Repository {
     /// Takes steps one by one, once all that they write is at hand.
     async fn take(&self, ready: Vec<Ready>) -> Result<(Vec<Step>, Result<(), WorktreeError>), WorktreeError> {
         let mut puts = Vec::new();
-        for Ready { step, stamp } in ready {
+        for Ready { step, stamp, .. } in ready {
             let put = self.content(&step).await?;
             puts.push((step, stamp, put));
         }
@@ -169,12 +164,8 @@ impl Repository {
     /// Checks one step. None if there is nothing to do.
     async fn prepare(&self, step: &Step, steps: &[Step]) -> Result<Option<Ready>, WorktreeError> {
         let seen = self.look(&step.path).await?;
-        let mut found = self.identify(&step.path, &seen, Rules::Known).await;
-        if !matches!(&found, Ok(found) if self.fits(step, found)) {
-            // Content that was stored against the project's rules for line endings is only recognised as it is.
-            found = self.identify(&step.path, &seen, Rules::None).await;
-        }
-        let found = found?;
+        let expected: Vec<_> = step.before.iter().chain(&step.after).collect();
+        let found = self.recognise(&step.path, &seen, Rules::Known, &expected).await?;
         let no_file = matches!(found, Found::Absent | Found::Directory | Found::BehindLink | Found::BehindFile);
         if self.is(&found, step.after.as_ref()) || (no_file && step.after.is_none()) {
             return Ok(None);
@@ -184,7 +175,7 @@ impl Repository {
         if !self.is(&found, step.before.as_ref()) && (!makes_way || is_full) {
             return Err(refusal(step, found));
         }
-        Ok(Some(Ready { step: step.clone(), stamp: seen.stamp() }))
+        Ok(Some(Ready { step: step.clone(), stamp: seen.stamp(), order: order(step, steps) }))
     }
 
     /// Whether the directory that is where a step writes is empty after the others, and so gone.
@@ -211,7 +202,25 @@ impl Repository {
         Ok(seen)
     }
 
-    /// What was seen in git's terms.
+    /// What was seen in git's terms. Content that was stored against the project's rules, for line endings say, is only
+    /// recognised as it is, where it is expected.
+    async fn recognise(
+        &self,
+        path: &RepoPath,
+        seen: &Seen,
+        rules: Rules,
+        expected: &[&BlobRef],
+    ) -> Result<Found, WorktreeError> {
+        let by_rules = self.identify(path, seen, rules).await;
+        let is_expected = |found: &Found| expected.iter().any(|blob| self.is(found, Some(blob)));
+        if matches!(&by_rules, Ok(found) if is_expected(found) || !matches!(found, Found::File(_))) {
+            return by_rules;
+        }
+        let as_it_is = self.identify(path, seen, Rules::None).await?;
+        if by_rules.is_err() || is_expected(&as_it_is) { Ok(as_it_is) } else { by_rules }
+    }
+
+    /// What was seen in git's terms, by these rules.
     async fn identify(&self, path: &RepoPath, seen: &Seen, rules: Rules) -> Result<Found, WorktreeError> {
         let (content, mode, by_rules) = match seen {
             Seen::Absent => return Ok(Found::Absent),
@@ -230,10 +239,6 @@ impl Repository {
         args.extend((rules == Rules::Stored).then(|| "-w".into()));
         let hash = self.command(args).input(content.clone());
         Ok(Found::File(BlobRef { blob: hash.line().await?, mode: mode.to_owned() }))
-    }
-
-    fn fits(&self, step: &Step, found: &Found) -> bool {
-        self.is(found, step.before.as_ref()) || self.is(found, step.after.as_ref())
     }
 
     /// Whether what was found is this file, or, with none wanted, no file.

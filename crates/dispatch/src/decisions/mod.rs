@@ -19,7 +19,7 @@ pub(crate) use self::open::Plan;
 pub(crate) use self::place::Files;
 use self::place::Place;
 use crate::command::DispatchError;
-use crate::dispatcher::Dispatcher;
+use crate::dispatcher::{Dispatcher, to_its_end};
 use crate::env;
 use crate::ledger::{self, Carried, Refusal, Verdict, contributors, outcome};
 use crate::workspace::Owner;
@@ -37,20 +37,6 @@ pub struct Pick {
 struct Chosen {
     row: PendingChange,
     hunks: BTreeSet<HunkId>,
-}
-
-/// Does something to its end, even if whoever waits for it goes away: a plan that was written down is carried out or taken back,
-/// and not left to the next decision.
-pub(crate) async fn to_its_end<T: Send + 'static>(
-    work: impl Future<Output = Result<T, DispatchError>> + Send + 'static,
-) -> Result<T, DispatchError> {
-    match tokio::spawn(work).await {
-        Ok(result) => result,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(DispatchError::ShuttingDown),
-        },
-    }
 }
 
 /// Refuses a change that only git itself can write.

@@ -156,8 +156,8 @@ impl Dispatcher {
         Ok(self.write(None, vec![Change::EndDecision { id }]).await?)
     }
 
-    /// Finishes the decisions, of one project or of all, that were begun and never recorded: this server's own, for one is carried out at a time, and
-    /// those of other servers that were begun so long ago that their servers must have gone.
+    /// Finishes the decisions, of one project or of all, that were begun and never recorded: this server's own, for one is
+    /// carried out at a time in a project, and those of other servers that were begun so long ago that their servers must have gone.
     pub(crate) async fn finish_open_decisions(&self, project: Option<ProjectId>) -> Result<(), DispatchError> {
         let now = env::now();
         let is_meant = |open: &OpenDecision| project.is_none_or(|project| open.project_id == project);

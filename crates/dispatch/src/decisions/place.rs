@@ -166,14 +166,11 @@ impl Dispatcher {
             };
             planned.push(PlannedRow::new(row, carried));
         }
-        match steps.into_steps() {
-            Ok(steps) if clashes.is_empty() => Ok((Plan::new(place.files, steps, planned), contents)),
-            steps => {
-                let in_the_way = steps.err().into_iter().flatten();
-                clashes.extend(in_the_way.map(|(path, reason)| refusal(&path, reason)));
-                Err(DispatchError::Clash(clashes))
-            }
+        clashes.extend(steps.in_the_way().into_iter().map(|(path, reason)| refusal(&path, reason)));
+        if !clashes.is_empty() {
+            return Err(DispatchError::Clash(clashes));
         }
+        Ok((Plan::new(place.files, steps.into_steps(), planned), contents))
     }
 }
 

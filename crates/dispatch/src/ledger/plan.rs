@@ -79,20 +79,26 @@ impl Steps {
         self.sides.entry(path).or_insert((before, None)).1 = after;
     }
 
-    /// Those that do anything; or the paths at which something is in the way that none of them removes, with what it is.
-    pub(crate) fn into_steps(self) -> Result<Vec<Step>, Vec<(RepoPath, String)>> {
-        let steps: Vec<_> =
-            self.sides.into_iter().map(|(path, (before, after))| Step { path, before, after }).collect();
-        let is_stuck = |step: &&Step| match step.after {
+    /// The paths at which something is in the way that no other step removes, with what it is.
+    pub(crate) fn in_the_way(&self) -> Vec<(RepoPath, String)> {
+        let step = |(path, (before, after)): (&RepoPath, &(Option<BlobRef>, Option<BlobRef>))| Step {
+            path: path.clone(),
+            before: before.clone(),
+            after: after.clone(),
+        };
+        let steps: Vec<_> = self.sides.iter().map(step).collect();
+        let is_stuck = |step: &Step| match step.after {
             Some(_) => !steps.iter().any(|other| other.makes_room_for(step)),
             None => self.gone.contains(&step.path) && !steps.iter().any(|other| step.makes_room_for(other)),
         };
-        let in_the_way = |step: &Step| Some((step.path.clone(), self.crossed.get(&step.path)?.to_string()));
-        let in_the_way: Vec<_> = steps.iter().filter(is_stuck).filter_map(in_the_way).collect();
-        if !in_the_way.is_empty() {
-            return Err(in_the_way);
-        }
-        Ok(steps.into_iter().filter(|step| step.before != step.after).collect())
+        let crossed = steps.iter().filter_map(|step| Some((step, self.crossed.get(&step.path)?)));
+        crossed.filter(|(step, _)| is_stuck(step)).map(|(step, found)| (step.path.clone(), found.to_string())).collect()
+    }
+
+    /// Those that do anything.
+    pub(crate) fn into_steps(self) -> Vec<Step> {
+        let steps = self.sides.into_iter().map(|(path, (before, after))| Step { path, before, after });
+        steps.filter(|step| step.before != step.after).collect()
     }
 }
 
