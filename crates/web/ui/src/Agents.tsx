@@ -1,6 +1,6 @@
 // The agents that cannot be chosen: why, and how to have them.
-import { useEffect, useRef } from "react";
 import { X } from "lucide-react";
+import { Modal } from "./Modal";
 import type { Provider } from "./generated/wire";
 
 export const isReady = (provider: Provider): boolean => provider.enabled && provider.status === "ready";
@@ -21,13 +21,11 @@ export function Missing({ providers }: { providers: Provider[] }) {
 }
 
 export function Agents({ providers, close }: { providers: Provider[]; close: () => void }) {
-  const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => dialog.current?.showModal(), []);
   return (
-    <dialog ref={dialog} className="ask" aria-label="Agents" onClose={close} onClick={(event) => event.target === dialog.current && close()}>
+    <Modal label="Agents" className="ask" close={close}>
       <header className="flex items-center gap-2"><h2>Agents</h2><button className="icon ml-auto" aria-label="Close" onClick={close}><X /></button></header>
       <p>Ready: {providers.filter(isReady).map((it) => it.label).join(", ") || "none"}.</p>
       <Missing providers={providers} />
-    </dialog>
+    </Modal>
   );
 }

@@ -1,5 +1,6 @@
 // What the page itself asks before it does something: whether one is sure, or for a word.
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useState } from "react";
+import { Modal } from "./Modal";
 
 interface Asking {
   title: string;
@@ -22,21 +23,19 @@ export const wordFor = (title: string, word: string, action: string): Promise<st
   new Promise((done) => ask?.({ title, text: "", action, word, done: (given) => done(given?.trim() || undefined) }));
 
 function Dialog({ asking, close }: { asking: Asking; close: (word: string | undefined) => void }) {
-  const dialog = useRef<HTMLDialogElement>(null);
   const [word, setWord] = useState(asking.word ?? "");
-  useEffect(() => dialog.current?.showModal(), []);
   return (
-    <dialog ref={dialog} className="ask" aria-label={asking.title} onClose={() => close(undefined)} onClick={(event) => event.target === dialog.current && close(undefined)}>
+    <Modal label={asking.title} className="ask" close={() => close(undefined)}>
       <form onSubmit={(event) => { event.preventDefault(); close(word); }}>
         <h2>{asking.title}</h2>
         {asking.text !== "" && <p>{asking.text}</p>}
-        {asking.word !== undefined && <input className="w-full" aria-label={asking.title} value={word} autoFocus onFocus={(event) => event.target.select()} onChange={(event) => setWord(event.target.value)} />}
+        {asking.word !== undefined && <input className="w-full" aria-label={asking.title} value={word} onFocus={(event) => event.target.select()} onChange={(event) => setWord(event.target.value)} />}
         <div className="row justify-end">
           <button type="button" onClick={() => close(undefined)}>Leave it</button>
           <button className="primary" disabled={asking.word !== undefined && word.trim() === ""}>{asking.action}</button>
         </div>
       </form>
-    </dialog>
+    </Modal>
   );
 }
 

@@ -1,7 +1,7 @@
 // Everything by name: sessions, and what can be done.
-import { useEffect, useRef } from "react";
 import { Command } from "cmdk";
 import { change, close as closePane, MOST_PANES, show, split, useLayout, type Theme } from "./layout";
+import { Modal } from "./Modal";
 import { newSession } from "./Sidebar";
 import { ago } from "./words";
 import type { Project, Session } from "./generated/wire";
@@ -19,17 +19,12 @@ const THEMES: Theme[] = ["system", "light", "dark"];
 
 export function Palette({ projects, sessions, opened, ask, agents, close }: Props) {
   const layout = useLayout();
-  const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
-    dialog.current?.showModal();
-    dialog.current?.querySelector("input")?.focus();
-  }, []);
   const item = (name: string, act: () => void) => (
     <Command.Item key={name} value={name} onSelect={() => { close(); act(); }}>{name}</Command.Item>
   );
   const open = layout.panes[layout.active];
   return (
-    <dialog ref={dialog} className="palette" aria-label="Commands" onClose={close} onClick={(event) => event.target === dialog.current && close()}>
+    <Modal label="Commands" className="palette" close={close}>
       <Command label="Commands">
         <Command.Input placeholder="Find a session or a command" />
         <Command.List>
@@ -60,6 +55,6 @@ export function Palette({ projects, sessions, opened, ask, agents, close }: Prop
           </Command.Group>
         </Command.List>
       </Command>
-    </dialog>
+    </Modal>
   );
 }
